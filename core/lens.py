@@ -1,0 +1,185 @@
+"""Lenses: how a step looks at a picture and puts its result back.
+
+A lens takes a working view out of a picture (`get`) and puts a changed view back (`put`).
+Pictures are `[B, H, W, C]` float tensors, masks `[B or 1, H, W]` in 0..1 where 1 is "may change".
+
+Laws, held by tests for each lens:
+
+1. `put(p, get(p).pixels)` is `p` bit for bit where the lens does not scale;
+2. `get(put(p, v)).pixels` is `v` inside the composite mask;
+3. every pixel outside the composite mask is `p`'s own, bit for bit;
+4. any size, number of channels, batch and float range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Assets = Mapping[str, Tensor]
+"""Pictures and masks that lenses name by content hash."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a step works on: `pixels` `[B, h, w, C]`, and where they may change (`None`: everywhere)."""
+
+    pixels: Tensor
+    mask: Tensor | None = None
+
+
+_KINDS: dict[str, type[Lens]] = {}
+
+
+@dataclass(frozen=True)
+class Lens:
+    """A small frozen value. Subclasses name themselves in `kind` and hold only JSON values and lenses."""
+
+    kind: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        _KINDS[cls.kind] = cls
+
+    def view_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the view of a picture of this size: known before anything is sampled."""
+        raise NotImplementedError
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the picture after `put`."""
+        return height, width
+
+    def get(self, picture: Tensor, assets: Assets) -> View:
+        """The working view of `picture`."""
+        raise NotImplementedError
+
+    def put(self, picture: Tensor, pixels: Tensor, assets: Assets) -> Tensor:
+        """`picture` with the changed view `pixels` put back. Never writes into its arguments."""
+        raise NotImplementedError
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value from which `lens_from_json` makes an equal lens."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {"kind": self.kind} | {k: v.to_json() if isinstance(v, Lens) else v for k, v in values.items()}
+
+
+def lens_from_json(value: dict[str, Any]) -> Lens:
+    """The lens that `Lens.to_json` wrote. Raises ValueError for a kind that this version does not know."""
+    kind = value.get("kind")
+    if kind not in _KINDS:
+        raise ValueError(
+            f"This plan has a step with a lens of kind {kind!r}, which this version of ISI lacks."
+        )
+    values = {k: v for k, v in value.items() if k != "kind"}
+    values = {k: lens_from_json(v) if isinstance(v, dict) and "kind" in v else v for k, v in values.items()}
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return _KINDS[kind](**values)
+
+
+@dataclass(frozen=True)
+class Whole(Lens):
+    """The picture itself."""
+
+    kind: ClassVar[str] = "whole"
+
+    def view_size(self, height: int, width: int) -> tuple[int, int]:
+        return height, width
+
+    def get(self, picture: Tensor, assets: Assets) -> View:
+        return View(picture)
+
+    def put(self, picture: Tensor, pixels: Tensor, assets: Assets) -> Tensor:
+        return pixels
+
+
+@dataclass(frozen=True)
+class Masked(Lens):
+    """The whole picture, of which only the part under a mask may change.
+
+    `sample` names the mask that the sampler gets, `composite` the one that pixels come back through.
+    """
+
+    sample: str
+    composite: str
+    kind: ClassVar[str] = "masked"
+
+    def view_size(self, height: int, width: int) -> tuple[int, int]:
+        return height, width
+
+    def get(self, picture: Tensor, assets: Assets) -> View:
+        return View(picture, assets[self.sample])
+
+    def put(self, picture: Tensor, pixels: Tensor, assets: Assets) -> Tensor:
+        return composite(picture, pixels, assets[self.composite])
+
+
+@dataclass(frozen=True)
+class Resize(Lens):
+    """The picture at another size; the result keeps that size (progressive upscaling)."""
+
+    height: int
+    width: int
+    kind: ClassVar[str] = "resize"
+
+    def view_size(self, height: int, width: int) -> tuple[int, int]:
+        return self.height, self.width
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        return self.height, self.width
+
+    def get(self, picture: Tensor, assets: Assets) -> View:
+        return View(resize(picture, self.height, self.width))
+
+    def put(self, picture: Tensor, pixels: Tensor, assets: Assets) -> Tensor:
+        return pixels
+
+
+@dataclass(frozen=True)
+class Chain(Lens):
+    """`inner` looks at what `outer` shows."""
+
+    outer: Lens
+    inner: Lens
+    kind: ClassVar[str] = "chain"
+
+    def view_size(self, height: int, width: int) -> tuple[int, int]:
+        return self.inner.view_size(*self.outer.view_size(height, width))
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        return self.outer.size(height, width)
+
+    def get(self, picture: Tensor, assets: Assets) -> View:
+        outer = self.outer.get(picture, assets)
+        inner = self.inner.get(outer.pixels, assets)
+        if outer.mask is None:
+            return inner
+        # A mask travels through the inner lens as a one-channel picture.
+        mask = self.inner.get(outer.mask.unsqueeze(-1), assets).pixels.squeeze(-1)
+        return View(inner.pixels, mask if inner.mask is None else mask * inner.mask)
+
+    def put(self, picture: Tensor, pixels: Tensor, assets: Assets) -> Tensor:
+        outer = self.outer.get(picture, assets).pixels
+        return self.outer.put(picture, self.inner.put(outer, pixels, assets), assets)
+
+
+def composite(below: Tensor, above: Tensor, mask: Tensor) -> Tensor:
+    """`above` where `mask` is 1, `below` bit for bit where it is 0, a linear mix between.
+
+    `below`, `above` `[B, H, W, C]`, `mask` `[B or 1, H, W]` in 0..1.
+    """
+    weight = mask.unsqueeze(-1).to(below)
+    # torch.lerp(a, b, 1) is b, but an unmasked inf or nan in `above` must not reach `below`.
+    return torch.where(weight > 0, torch.lerp(below, above.to(below), weight), below)
+
+
+def resize(picture: Tensor, height: int, width: int) -> Tensor:
+    """`picture` `[B, H, W, C]` at another size: bicubic, antialiased when it shrinks. Same size: a no-op."""
+    if picture.shape[1:3] == (height, width):
+        return picture
+    moved = picture.movedim(-1, 1)
+    return functional.interpolate(moved, (height, width), mode="bicubic", antialias=True).movedim(1, -1)

@@ -1,0 +1,1 @@
+"""The only rooms that touch ComfyUI's insides: sampling, model patches, guiders, progress."""

@@ -1,0 +1,13 @@
+"""What the user sees: schemas and thin `execute` methods, one file a family. No maths here."""
+
+from comfy_api.latest import ComfyExtension, io
+
+# One module a family; each names its nodes in NODES.
+FAMILIES: list = []
+
+
+class IsiExtension(ComfyExtension):
+    """Hands the pack's nodes to ComfyUI."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [node for family in FAMILIES for node in family.NODES]
