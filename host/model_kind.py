@@ -1,0 +1,89 @@
+"""The kind of a loaded MODEL: from its first convolution as it will be when patched, and its host class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.latent_formats
+import comfy.model_base
+import comfy.supported_models as supported
+
+from ..core.kinds import DIT, ModelKind
+
+ATTACHMENT = "isi_model_kind"
+"""Attachment of a ModelPatcher that names its kind; clones keep it. Set by ISI_LoadConcatModel."""
+
+CONV_IN = "diffusion_model.input_blocks.0.0.weight"
+
+# (configuration class, family), subclasses before their bases.
+FAMILIES = (
+    (supported.SD_X4Upscaler, "x4"),
+    (supported.SVD_img2vid, "SVD"),
+    (supported.SDXLRefiner, "SDXL refiner"),
+    (supported.SDXL, "SDXL"),
+    (supported.SD20, "SD2"),
+    (supported.Stable_Zero123, "SD1"),
+    (supported.SD15, "SD1"),
+)
+
+BY_CHANNELS = {
+    4: ("standard",),
+    5: ("depth",),
+    7: ("upscale-x4",),
+    9: ("inpaint",),
+    12: ("ic-light-fbc",),
+}
+
+
+def kind_of_model(model: Any) -> ModelKind:
+    """What a MODEL (ModelPatcher) is. An IC-Light patch on it counts: 8 or 12 channels after padding."""
+    base = model.model
+    family = next((name for config, name in FAMILIES if isinstance(base.model_config, config)), None)
+    if family is None or CONV_IN not in dict(base.named_parameters()):
+        return _transformer(base)
+    own = base.get_parameter(CONV_IN).shape[1]
+    padded = padded_channels(model)
+    found = model.get_attachment(ATTACHMENT)
+    if padded is not None:
+        kind = {8: "ic-light-fc", 12: "ic-light-fbc"}.get(padded, "unknown")
+        note = f"The weights have {own} input channels; an IC-Light patch makes them {padded}."
+        return ModelKind(kind, padded, family, "loaded", "MODEL", notes=(note,))
+    if found is not None:
+        return found
+    kinds = _by_class(base, family, own)
+    return ModelKind(" | ".join(kinds), own, family, "loaded", "MODEL", _scaled_concat(base))
+
+
+def padded_channels(model: Any) -> int | None:
+    """Input channels after a patch that pads the first convolution; None without such a patch."""
+    for _, value, *_ in reversed(model.patches.get(CONV_IN, [])):
+        # The host keeps ("diff", [difference, {"pad_weight": True}]).
+        if isinstance(value, tuple) and len(value) == 2 and value[0] == "diff":
+            difference, *options = value[1]
+            if options and options[0].get("pad_weight"):
+                return difference.shape[1]
+    return None
+
+
+def _by_class(base: Any, family: str, channels: int) -> tuple[str, ...]:
+    if isinstance(base, comfy.model_base.Stable_Zero123):
+        return ("zero123",)
+    if isinstance(base, comfy.model_base.SVD_img2vid):
+        return ("svd",)
+    if channels == 8:
+        by_family = {"SD1": ("instruct-pix2pix", "ic-light-fc"), "SD2": ("marigold", "instruct-pix2pix")}
+        return by_family.get(family, ("instruct-pix2pix",))
+    if channels == 7 and family != "x4":
+        return ("unknown",)
+    return BY_CHANNELS.get(channels, ("unknown",))
+
+
+def _scaled_concat(base: Any) -> bool:
+    return base.model_type == comfy.model_base.ModelType.V_PREDICTION_EDM
+
+
+def _transformer(base: Any) -> ModelKind:
+    name = base.model_config.unet_config.get("image_model")
+    if name is None:
+        return ModelKind("unknown", None, type(base.model_config).__name__, "loaded", "MODEL")
+    return ModelKind(f"{DIT}{name}", None, name, "loaded", "MODEL")
