@@ -39,7 +39,7 @@ def kind_of_model(model: Any) -> ModelKind:
     """What a MODEL (ModelPatcher) is. An IC-Light patch on it counts: 8 or 12 channels after padding."""
     base = model.model
     family = next((name for config, name in FAMILIES if isinstance(base.model_config, config)), None)
-    if family is None or CONV_IN not in dict(base.named_parameters()):
+    if family is None or not hasattr(base.diffusion_model, "input_blocks"):
         return _transformer(base)
     own = base.get_parameter(CONV_IN).shape[1]
     padded = padded_channels(model)
