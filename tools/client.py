@@ -1,0 +1,58 @@
+"""Runs a graph in its API form on a ComfyUI server, over its HTTP and websocket interface."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+
+Graph = dict[str, dict[str, Any]]
+
+
+class Refused(Exception):
+    """The server did not accept the graph, or a node failed. The message is for people."""
+
+
+async def execute(url: str, graph: Graph, on_event: Callable[[str, dict], None] | None = None) -> Graph:
+    """Queues `graph`, waits for its end, returns its outputs by node id (`{"9": {"images": [...]}}`).
+
+    `on_event(kind, data)` is told every JSON message of the server while it runs. Raises Refused.
+    """
+    client = uuid.uuid4().hex
+    async with aiohttp.ClientSession(url) as session:
+        async with session.ws_connect("/ws", params={"clientId": client}, max_msg_size=0) as socket:
+            async with session.post("/prompt", json={"prompt": graph, "client_id": client}) as answer:
+                accepted = await answer.json()
+            if answer.status != 200:
+                raise Refused(refusal(graph, accepted))
+            prompt_id = accepted["prompt_id"]
+            async for message in socket:
+                if message.type is not aiohttp.WSMsgType.TEXT:
+                    continue  # previews
+                event = message.json()
+                kind, data = event["type"], event["data"]
+                if on_event:
+                    on_event(kind, data)
+                if data.get("prompt_id") != prompt_id:
+                    continue
+                if kind == "execution_error":
+                    raise Refused(f"{data['node_type']}: {data['exception_message'].strip()}")
+                if kind == "execution_interrupted":
+                    raise Refused("The run was interrupted.")
+                if kind == "execution_success":
+                    break
+            else:
+                raise Refused("The server closed the connection.")
+        async with session.get(f"/history/{prompt_id}") as answer:
+            return (await answer.json())[prompt_id]["outputs"]
+
+
+def refusal(graph: Graph, answer: dict) -> str:
+    """The server's validation errors as lines of text."""
+    lines = [f"{answer['error']['message']} {answer['error'].get('details', '')}".strip()]
+    for node_id, node in answer.get("node_errors", {}).items():
+        for error in node["errors"]:
+            lines.append(f"{graph[node_id]['class_type']}: {error['message']} ({error['details']})")
+    return "\n".join(lines)

@@ -1,0 +1,68 @@
+"""`python run.py test`: the gates, then the three tiers of tests, then one line that sums them up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+GATES = {
+    "ruff check": ["ruff", "check", "--quiet"],
+    "ruff format": ["ruff", "format", "--check", "--quiet"],
+    "pyright": ["pyright"],
+}
+TIERS = ("tests/core", "tests/host", "tests/e2e")
+# Results are bit-equal only at one thread count.
+THREADS = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+
+
+def run(name: str, command: list[str]) -> int:
+    """Runs `python -m command` in the repository, with its name before and its time after."""
+    print(f"\n== {name}", flush=True)
+    begun = time.monotonic()
+    environment = {**os.environ, **THREADS, "PYTHONUTF8": "1"}
+    code = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment).returncode
+    print(
+        f"== {name}: {'ok' if code == 0 else f'failed ({code})'}, {time.monotonic() - begun:.0f} s",
+        flush=True,
+    )
+    return code
+
+
+def counts(report: Path) -> tuple[int, int, int]:
+    """Passed, failed and skipped of a JUnit report; a tier that left none counts as one failure."""
+    if not report.exists():
+        return 0, 1, 0
+    suites = ElementTree.parse(report).getroot().iter("testsuite")
+    passed = failed = skipped = 0
+    for suite in suites:
+        bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        skips = int(suite.get("skipped", 0))
+        passed += int(suite.get("tests", 0)) - bad - skips
+        failed += bad
+        skipped += skips
+    return passed, failed, skipped
+
+
+def main() -> int:
+    failed_gates = sum(run(name, command) != 0 for name, command in GATES.items())
+    totals = [len(GATES) - failed_gates, failed_gates, 0]
+    with tempfile.TemporaryDirectory() as folder:
+        for tier in TIERS:
+            report = Path(folder, tier.replace("/", "-") + ".xml")
+            code = run(tier, ["pytest", tier, "--quiet", f"--junitxml={report}"])
+            tally = counts(report)
+            if code and not tally[1]:
+                tally = (tally[0], 1, tally[2])  # the process died after its tests, or found none
+            totals = [a + b for a, b in zip(totals, tally, strict=True)]
+    print(f"\n{totals[0]} passed, {totals[1]} failed, {totals[2]} skipped")
+    return 1 if totals[1] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
