@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Everything one does with this repository, one command each. Needs nothing but Python 3.10 to 3.14.
 
-python run.py demo      runs an iterative image-to-image job on a real ComfyUI and shows where the pictures are
+python run.py demo      an iterative image-to-image job on a real ComfyUI, and where its pictures are
 python run.py test      ruff, pyright and every test
 python run.py serve     ComfyUI's web page with this pack, the demo graph open
 python run.py bench     the measurements (name one to run only that)

@@ -47,7 +47,7 @@ def link_folder(target: Path, link: Path) -> None:
 
 
 def prepare(base: Path) -> None:
-    """Fills a base directory: ComfyUI's folders, this pack as a custom node, the example pictures as input."""
+    """Fills a base directory: ComfyUI's folders, this pack as a custom node, the example pictures."""
     for folder in FOLDERS:
         (base / folder).mkdir(parents=True, exist_ok=True)
     link_folder(ROOT, base / "custom_nodes" / PACK)
