@@ -2,8 +2,10 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from . import differential
+
 # One module a family; each names its nodes in NODES.
-FAMILIES: list = []
+FAMILIES: list = [differential]
 
 
 class IsiExtension(ComfyExtension):
