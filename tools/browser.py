@@ -1,12 +1,17 @@
-"""Finds a browser of Chromium's family, for the tests and tools that drive ComfyUI's web page."""
+"""ComfyUI's web page in a headless browser, for the tests and tools that need the real front end."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, Playwright
+
+from .server import Server
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 PLACES = (
@@ -15,6 +20,7 @@ PLACES = (
     "C:/Program Files (x86)/Microsoft/Edge/Application/msedge.exe",
 )
 HOW_TO_GET_ONE = "Install Chromium or Chrome, or run: python -m playwright install chromium (inside .venv)"
+READY = "window.app?.rootGraph && window.LiteGraph?.registered_node_types?.KSampler && !app.loading"
 
 
 def find(playwright: Playwright) -> str | None:
@@ -32,3 +38,53 @@ def launch(playwright: Playwright, executable: str) -> Browser:
     """A headless browser. As root, which containers run as, Chromium needs its sandbox off."""
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     return playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"] if root else [])
+
+
+class FrontEnd:
+    """The loaded page. `faults` collects uncaught errors, and requests that leave the server's origin."""
+
+    def __init__(self, browser: Browser, server: Server):
+        self.faults: list[str] = []
+        self.page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
+        own = (server.url, server.url.replace("http", "ws", 1), "data:", "blob:")
+        self.page.on(
+            "request",
+            lambda request: request.url.startswith(own) or self.faults.append(f"request: {request.url}"),
+        )
+        self.page.goto(server.url)
+        self.page.wait_for_function(READY, timeout=60_000)
+        self.page.wait_for_selector("canvas#graph-canvas")
+        # The page opens its default graph a moment after it is ready; ours has to come after that.
+        self.page.wait_for_function("app.rootGraph.nodes.length > 0", timeout=60_000)
+
+    def evaluate(self, script: str, argument: Any = None) -> Any:
+        """What a JavaScript expression or function gives in the page."""
+        return self.page.evaluate(script, argument)
+
+    def load(self, workflow: dict) -> None:
+        """Opens a graph in its UI form, as a dropped file would."""
+        self.evaluate("workflow => app.loadGraphData(workflow, true, true, null, {})", workflow)
+
+    def load_api(self, graph: dict, name: str) -> None:
+        """Opens a graph in its API form."""
+        self.evaluate("([graph, name]) => app.loadApiJson(graph, name)", [graph, name])
+
+    def prompt(self) -> dict:
+        """The API form of the open graph."""
+        return self.evaluate("async () => (await app.graphToPrompt()).output")
+
+    def serialize(self) -> dict:
+        """The UI form of the open graph."""
+        return self.evaluate("() => JSON.parse(JSON.stringify(app.rootGraph.serialize()))")
+
+
+@contextmanager
+def front_end(browser: Browser, server: Server, *, nodes2: bool = False) -> Iterator[FrontEnd]:
+    """ComfyUI's page in the classic (canvas) or the Nodes 2.0 (DOM) renderer."""
+    server.post("/settings/Comfy.VueNodes.Enabled", nodes2)
+    opened = FrontEnd(browser, server)
+    try:
+        yield opened
+    finally:
+        opened.page.close()

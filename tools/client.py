@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import aiohttp
@@ -15,11 +17,23 @@ class Refused(Exception):
     """The server did not accept the graph, or a node failed. The message is for people."""
 
 
-async def execute(url: str, graph: Graph, on_event: Callable[[str, dict], None] | None = None) -> Graph:
+Listener = Callable[[str, dict], None]
+
+
+def execute(url: str, graph: Graph, on_event: Listener | None = None) -> Graph:
     """Queues `graph`, waits for its end, returns its outputs by node id (`{"9": {"images": [...]}}`).
 
     `on_event(kind, data)` is told every JSON message of the server while it runs. Raises Refused.
     """
+    # A thread of its own, since Playwright keeps an event loop running in the main one.
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(asyncio.run, _execute(url, graph, on_event)).result()
+    finally:
+        pool.shutdown(wait=False)
+
+
+async def _execute(url: str, graph: Graph, on_event: Listener | None) -> Graph:
     client = uuid.uuid4().hex
     async with aiohttp.ClientSession(url) as session:
         async with session.ws_connect("/ws", params={"clientId": client}, max_msg_size=0) as socket:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import shutil
 import sys
@@ -105,7 +104,7 @@ def main() -> int:
         with Server(BASE, cpu=cpu, arguments=arguments) as server:
             for _, node in graphs.nodes_of(graph, "ISI_Script"):
                 print(f"Script: {node['inputs']['script']}", flush=True)
-            outputs = asyncio.run(client.execute(server.url, graph, bar.on_event))
+            outputs = client.execute(server.url, graph, bar.on_event)
     except (ServerError, client.Refused) as error:
         bar.close()
         print(error)

@@ -1,0 +1,165 @@
+"""Makes workflows/NAME.json and workflows/NAME.jpg from workflows/api/NAME.json.
+
+    .venv/bin/python -m tools.make_workflow NAME [NAME ...]
+
+The real front end loads the API form, so the UI form is what a user would have saved; we lay it out from
+left to right. The API form itself is rewritten with every widget that it left at its default. The graph is
+then run, and the picture that it makes becomes its thumbnail: the last picture of the node given with
+--picture ID, else of an ISI_ContactSheet, else of the last output node. If there is a
+workflows/api/NAME.md, its text stands beside the graph as a note.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
+
+from . import browser, client, graphs
+from .server import Server
+
+WORKFLOWS = graphs.WORKFLOWS
+GAP_X, GAP_Y, TITLE = 80, 60, 30
+WIDE = {"ISI_Script": (420, 420), "CLIPTextEncode": (380, 160)}
+PICTURE = (320, 360)
+SWAP = (
+    "**Your own model**: put *Load Checkpoint* in the place of *ISI Mini Checkpoint*; it has the same three"
+    " outputs. The mini model only knows coloured shapes, so that this graph runs anywhere."
+)
+
+
+def columns(graph: graphs.Graph) -> dict[str, int]:
+    """The column of each node: right of everything it takes, and sources close to what they feed."""
+    sources = {
+        node_id: {str(value[0]) for value in node["inputs"].values() if isinstance(value, list) and value}
+        for node_id, node in graph.items()
+    }
+    column: dict[str, int] = {}
+
+    def place(node_id: str) -> int:
+        if node_id not in column:
+            column[node_id] = max((place(source) + 1 for source in sources[node_id]), default=0)
+        return column[node_id]
+
+    for node_id in graph:
+        place(node_id)
+    for node_id in graph:
+        users = [column[user] for user in graph if node_id in sources[user]]
+        if not sources[node_id] and users:
+            column[node_id] = min(users) - 1
+    return column
+
+
+def size(node: dict, own: list[float]) -> list[float]:
+    """How large to draw a node: what it asks for, more for long texts and for pictures."""
+    shows = "Image" in node["class_type"] and node["class_type"].startswith(("Load", "Save", "Preview"))
+    least = PICTURE if shows or node["class_type"] == "ISI_ContactSheet" else (300, 0)
+    least = WIDE.get(node["class_type"], least)
+    return [max(own[0], least[0]), max(own[1], least[1])]
+
+
+def lay_out(workflow: dict, graph: graphs.Graph) -> None:
+    """Gives every node of the UI form a place and a size."""
+    column = columns(graph)
+    x = 0.0
+    for number in range(max(column.values()) + 1):
+        members = [node for node in workflow["nodes"] if column[str(node["id"])] == number]
+        y = 0.0
+        for node in members:
+            node["size"] = size(graph[str(node["id"])], node["size"])
+            node["pos"] = [x, y]
+            y += node["size"][1] + TITLE + GAP_Y
+        x += max(node["size"][0] for node in members) + GAP_X
+
+
+def add_note(workflow: dict, text: str) -> None:
+    """Puts a note left of the graph. Notes live in the UI form only."""
+    workflow["last_node_id"] += 1
+    note = {
+        "id": workflow["last_node_id"], "type": "MarkdownNote", "pos": [-420, 0], "size": [340, 300],
+        "flags": {}, "order": 0, "mode": 0, "inputs": [], "outputs": [], "title": "Note",
+        "properties": {}, "widgets_values": [text],
+    }  # fmt: skip
+    workflow["nodes"].append(note)
+
+
+def make_ui(name: str, opened: browser.FrontEnd) -> graphs.Graph:
+    """Writes both forms of the workflow; returns the completed API form."""
+    graph = graphs.load(name)
+    opened.load_api(graph, name)
+    workflow = opened.serialize()
+    lay_out(workflow, graph)
+    workflow["extra"].pop("ds", None)  # no saved view: the front end shows the whole graph
+    workflow["id"] = str(uuid.uuid5(uuid.NAMESPACE_URL, f"isi-nodes/workflows/{name}"))
+    text = WORKFLOWS / "api" / f"{name}.md"
+    notes = [text.read_text("utf-8").strip()] if text.exists() else []
+    notes += [SWAP] if any(graphs.nodes_of(graph, "ISI_MiniCheckpoint")) else []
+    if notes:
+        add_note(workflow, "\n\n".join(notes))
+    opened.load(workflow)
+    missing = opened.evaluate("() => app.rootGraph.nodes.filter(node => node.has_errors).map(n => n.type)")
+    if missing:
+        raise SystemExit(f"{name}: the front end does not know {', '.join(missing)}")
+    completed = opened.prompt()
+    lost = {node_id for node_id in graph if node_id not in completed}
+    if lost:
+        raise SystemExit(f"{name}: nodes {sorted(lost)} got lost in the front end")
+    write(WORKFLOWS / f"{name}.json", workflow)
+    write(WORKFLOWS / "api" / f"{name}.json", completed)
+    return completed
+
+
+def write(path: Path, value: dict) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def make_picture(name: str, graph: graphs.Graph, server: Server, chosen: str | None) -> None:
+    """Runs the graph and writes its thumbnail, 512 to 1024 pixels on the longer side."""
+    found = graphs.pictures(client.execute(server.url, graph), server.base)
+    if not found:
+        raise SystemExit(f"{name}: no output node made a picture")
+    sheets = [node_id for node_id, _ in graphs.nodes_of(graph, "ISI_ContactSheet") if node_id in found]
+    last = [node_id for node_id in graph if node_id in found][-1]
+    with Image.open(found[chosen or (sheets or [last])[0]][-1]) as file:
+        picture = file.convert("RGB")
+    longer = max(picture.size)
+    scale = min(max(longer, 512), 1024) / longer
+    if scale != 1:
+        shape = (round(picture.width * scale), round(picture.height * scale))
+        picture = picture.resize(shape, Image.Resampling.LANCZOS)
+    picture.save(WORKFLOWS / f"{name}.jpg", quality=88, optimize=True)
+
+
+def make(names: list[str], chosen: str | None, window: Browser, base: Path) -> None:
+    with Server(base) as server:
+        with browser.front_end(window, server) as opened:
+            done = {name: make_ui(name, opened) for name in names}
+        for name, graph in done.items():
+            make_picture(name, graph, server, chosen)
+            print(f"workflows/{name}.json, workflows/{name}.jpg, workflows/api/{name}.json")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="+", metavar="NAME")
+    parser.add_argument("--picture", metavar="ID", help="the node whose picture becomes the thumbnail")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        executable = browser.find(playwright)
+        if not executable:
+            print(browser.HOW_TO_GET_ONE)
+            return 1
+        make(args.names, args.picture, browser.launch(playwright, executable), Path(folder))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
