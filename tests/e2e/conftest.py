@@ -1,0 +1,27 @@
+"""Fixtures: a real ComfyUI server in a fresh base directory, and its web page in a real browser."""
+
+import os
+
+import pytest
+from isi.tools import browser as browsers
+from isi.tools.server import Server
+from playwright.sync_api import sync_playwright
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    with Server(tmp_path_factory.mktemp("comfyui")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless browser. Without one these tests are skipped, but never in continuous integration."""
+    with sync_playwright() as playwright:
+        executable = browsers.find(playwright)
+        if executable is None:
+            message = f"No Chromium or Chrome was found. {browsers.HOW_TO_GET_ONE}"
+            pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+        window = browsers.launch(playwright, executable)
+        yield window
+        window.close()
