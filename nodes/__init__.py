@@ -2,10 +2,10 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import differential
+from . import differential, mini
 
 # One module a family; each names its nodes in NODES.
-FAMILIES: list = [differential]
+FAMILIES: list = [differential, mini]
 
 
 class IsiExtension(ComfyExtension):

@@ -1,0 +1,103 @@
+"""The network that the denoising stages train: the host's UNet, and its CLIP text model with a small table of
+the words that captions use."""
+
+from __future__ import annotations
+
+import comfy.ops
+import torch
+from comfy.clip_model import CLIPTextModel_
+from comfy.ldm.modules.attention import optimized_attention_for_device
+from comfy.sd1_clip import SD1Tokenizer
+from torch import Tensor, nn
+
+from host import mini
+
+from .captions import vocabulary
+
+# SD 1's schedule: linear in sqrt(beta). Alpha bar of each of the 1000 timesteps.
+ALPHA_BAR = torch.cumprod(
+    1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2, 0
+).float()
+
+
+class Tokens:
+    """SD 1's tokenizer, each text tokenised once."""
+
+    def __init__(self) -> None:
+        self.tokenizer = SD1Tokenizer()
+        self.known: dict[str, list[int]] = {}
+
+    def __call__(self, text: str) -> list[int]:
+        """77 token ids."""
+        if text not in self.known:
+            self.known[text] = [int(pair[0]) for pair in self.tokenizer.tokenize_with_weights(text)["l"][0]]
+        return self.known[text]
+
+    def vocabulary(self) -> Tensor:
+        """Ids of all tokens that the world's words use, with start and end, ascending."""
+        return torch.tensor(
+            sorted({token for word in vocabulary() for token in self(word)}), dtype=torch.int32
+        )
+
+
+class Text(nn.Module):
+    """The host's CLIP text model; `rows` are the embeddings of the known `tokens`, the others are fixed."""
+
+    def __init__(self, tokens: Tensor) -> None:
+        super().__init__()
+        config = mini.TEXT | {
+            "hidden_act": "quick_gelu",
+            "max_position_embeddings": 77,
+            "eos_token_id": 49407,
+        }
+        self.text_model = CLIPTextModel_(config, torch.float32, "cpu", comfy.ops.disable_weight_init)
+        self.text_model.embeddings.token_embedding = nn.Identity()
+        self.register_buffer("tokens", tokens)
+        self.rows = nn.Parameter(torch.zeros(len(tokens), mini.CONTEXT))
+        self.register_buffer("unused", mini.unused_tokens(), persistent=False)
+        place = torch.full((mini.TOKENS,), -1)
+        place[tokens.long()] = torch.arange(len(tokens))
+        self.register_buffer("place", place, persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Token ids `[B, 77]` -> context `[B, 77, CONTEXT]`. The host's own forward adds in place, which
+        autograd can't follow; the modules and the order are the same."""
+        place = self.place[tokens]
+        known = (place >= 0)[..., None]
+        model = self.text_model
+        x = torch.where(known, self.rows[place.clamp(min=0)], self.unused[tokens])
+        x = x + model.embeddings.position_embedding.weight
+        length = x.shape[1]
+        mask = torch.full((length, length), -torch.finfo(x.dtype).max, device=x.device).triu_(1)
+        attention = optimized_attention_for_device(x.device, mask=True, small_input=True)
+        for layer in model.encoder.layers:
+            x = x + layer.self_attn(layer.layer_norm1(x), mask, attention)
+            x = x + layer.mlp(layer.layer_norm2(x))
+        return model.final_layer_norm(x)
+
+
+class Denoiser(nn.Module):
+    """eps(x, t, tokens, concat)."""
+
+    def __init__(self, kind: str, tokens: Tensor) -> None:
+        super().__init__()
+        self.unet = mini.build_unet(kind).diffusion_model
+        self.text = Text(tokens)
+
+    def forward(self, x: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
+        texts, index = torch.unique(tokens, dim=0, return_inverse=True)
+        return self.unet(x, t, context=self.text(texts)[index])
+
+
+def start_from_base(denoiser: Denoiser, base: dict[str, Tensor]) -> None:
+    """Copies base's weights; new input channels start at zero, so that the first step draws what base draws.
+    The text model is the family's and stays as it is."""
+    own = denoiser.state_dict()
+    if denoiser.unet.num_classes is not None:
+        nn.init.zeros_(own["unet.label_emb.weight"])
+    for key, value in base.items():
+        if own[key].shape != value.shape:
+            value = nn.functional.pad(value, (0, 0, 0, 0, 0, own[key].shape[1] - value.shape[1]))
+        own[key] = value
+    denoiser.load_state_dict(own)
+    denoiser.text.requires_grad_(False)

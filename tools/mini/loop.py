@@ -1,0 +1,97 @@
+"""The training loop all stages share: AdamW, a rate that falls with the clock, EMA, checkpoints, a log."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class Run:
+    """One stage's training. `loss(step, generator)` draws its own batch and returns the loss and what to log.
+
+    The learning rate rises over 100 steps and falls as a half cosine over `minutes` of training time, which a
+    resumed run continues.
+    """
+
+    name: str
+    module: nn.Module
+    loss: Callable[[int, torch.Generator], tuple[Tensor, dict[str, float]]]
+    work: Path
+    minutes: float
+    rate: float = 1e-3
+    decay: float = 0.999
+    seed: int = 0
+    spent: float = 0.0
+    step: int = 0
+    ema: dict[str, Tensor] = field(default_factory=dict)
+
+    def train(self) -> None:
+        """Trains until the time is used up; saves each minute and at the end."""
+        params = [p for p in self.module.parameters() if p.requires_grad]
+        optimiser = torch.optim.AdamW(params, lr=self.rate, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.ema = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
+        self._resume(optimiser)
+        saved = last = time.monotonic()
+        means: dict[str, float] = {}
+        while self.spent < 60 * self.minutes:
+            generator = torch.Generator().manual_seed(self.seed + self.step)
+            part = self.spent / (60 * self.minutes)
+            rise = min(1.0, (self.step + 1) / 100)
+            rate = self.rate * rise * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            loss, logged = self.loss(self.step, generator)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(params, 1.0)
+            optimiser.step()
+            self.step += 1
+            self._average()
+            for key, value in ({"loss": loss.item()} | logged).items():
+                means[key] = 0.98 * means.get(key, value) + 0.02 * value
+            now = time.monotonic()
+            self.spent, last = self.spent + now - last, now
+            if self.step % 50 == 0:
+                self._log(means | {"step": self.step, "seconds": round(self.spent, 1), "rate": rate})
+            if now - saved > 60:
+                self._save(optimiser)
+                saved = now
+        self._save(optimiser)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.decay, (self.step + 1) / (self.step + 10))
+        for key, value in self.module.state_dict().items():
+            if value.is_floating_point():
+                self.ema[key].lerp_(value, 1 - decay)
+
+    def _path(self) -> Path:
+        return self.work / f"{self.name}.pt"
+
+    def _save(self, optimiser: torch.optim.Optimizer) -> None:
+        state = {"module": self.module.state_dict(), "ema": self.ema, "optimiser": optimiser.state_dict()}
+        temporary = self._path().with_suffix(".tmp")
+        torch.save(state | {"step": self.step, "spent": self.spent}, temporary)
+        temporary.replace(self._path())
+
+    def _resume(self, optimiser: torch.optim.Optimizer) -> None:
+        if not self._path().exists():
+            return
+        state = torch.load(self._path(), map_location=next(self.module.parameters()).device)
+        self.module.load_state_dict(state["module"])
+        optimiser.load_state_dict(state["optimiser"])
+        self.ema, self.step, self.spent = state["ema"], state["step"], state["spent"]
+
+    def _log(self, row: dict[str, float]) -> None:
+        text = json.dumps({k: round(v, 6) for k, v in row.items()})
+        print(self.name, text, flush=True)
+        with (self.work / f"{self.name}.jsonl").open("a") as file:
+            file.write(text + "\n")
