@@ -2,10 +2,10 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import differential, mini
+from . import differential, mini, upscale
 
 # One module a family; each names its nodes in NODES.
-FAMILIES: list = [differential, mini]
+FAMILIES: list = [differential, mini, upscale]
 
 
 class IsiExtension(ComfyExtension):

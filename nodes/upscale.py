@@ -30,8 +30,8 @@ def tiling_inputs() -> list:
         ),
         io.Boolean.Input(
             "shift_grid", default=False,
-            tooltip="Moves the tile borders at each step, so that no place lies under a border twice. Costs up "
-            "to one more row and column of tiles.",
+            tooltip="Moves the tile borders at each step, so that no place lies under a border twice. Costs "
+            "up to one more row and column of tiles.",
         ),
         io.Combo.Input(
             "wrap", options=list(WRAPS), default="off",
@@ -47,9 +47,9 @@ class TiledSampling(io.ComfyNode):
             node_id="ISI_TiledSampling",
             display_name="ISI Tiled Sampling",
             category=CATEGORY,
-            description="A model that samples large pictures in tiles, all of them together at every step, so that "
-            "memory depends on the tile and no seams appear. ControlNets, masks, regions and inpaint channels "
-            "are cut to each tile. Use it with any sampler node.",
+            description="Samples large pictures in tiles, all of them together at every step, so "
+            "that memory depends on the tile and no seams appear. ControlNets, masks, regions and inpaint "
+            "channels are cut to each tile. Use it with any sampler node.",
             search_aliases=["tiled diffusion", "multidiffusion", "mixture of diffusers", "tiled ksampler",
                             "ultimate sd upscale", "high resolution", "seamless"],
             is_input_list=True,
@@ -68,7 +68,7 @@ class TiledSampling(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "global_share", default=0.3, min=0.0, max=1.0, step=0.05,
-                    tooltip="With tile_prompts: how much of the sampler's positive prompt stays in each tile.",
+                    tooltip="With tile_prompts: how much of the sampler's own prompt stays in each tile.",
                 ),
                 io.Float.Input(
                     "skip_flat", default=0.0, min=0.0, max=1.0, step=0.005, advanced=True,
