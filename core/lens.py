@@ -5,10 +5,14 @@ Pictures are `[B, H, W, C]` float tensors, masks `[B or 1, H, W]` in 0..1 where 
 
 Laws, held by tests for each lens:
 
-1. `put(p, get(p).pixels)` is `p` bit for bit where the lens does not scale;
+1. `put(p, get(p).pixels)` is `p` bit for bit where the lens does not scale; it is `get(p).pixels` for a
+   lens whose view becomes the picture (Resize, Canvas);
 2. `get(put(p, v)).pixels` is `v` inside the composite mask;
 3. every pixel outside the composite mask is `p`'s own, bit for bit;
 4. any size, number of channels, batch and float range.
+
+A sampler works on three channels. Where `put` composites, such a view goes into a picture of one channel
+or with alpha too (`with_channels_of`).
 """
 
 from __future__ import annotations
@@ -20,6 +24,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+ROWS = 256
+"""Lines that are composited at once: bounds the working memory, and skips what a mask does not touch."""
 
 Assets = Mapping[str, Tensor]
 """Pictures and masks that lenses name by content hash."""
@@ -115,7 +122,7 @@ class Masked(Lens):
         return View(picture, assets[self.sample])
 
     def put(self, picture: Tensor, pixels: Tensor, assets: Assets) -> Tensor:
-        return composite(picture, pixels, assets[self.composite])
+        return composite(picture, with_channels_of(pixels, picture), assets[self.composite])
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ class Resize(Lens):
 
 @dataclass(frozen=True)
 class Chain(Lens):
-    """`inner` looks at what `outer` shows."""
+    """`inner` looks at what `outer` shows. The inner sample mask, if there is one, is the view's."""
 
     outer: Lens
     inner: Lens
@@ -156,11 +163,11 @@ class Chain(Lens):
     def get(self, picture: Tensor, assets: Assets) -> View:
         outer = self.outer.get(picture, assets)
         inner = self.inner.get(outer.pixels, assets)
-        if outer.mask is None:
+        if inner.mask is not None or outer.mask is None:
             return inner
         # A mask travels through the inner lens as a one-channel picture.
         mask = self.inner.get(outer.mask.unsqueeze(-1), assets).pixels.squeeze(-1)
-        return View(inner.pixels, mask if inner.mask is None else mask * inner.mask)
+        return View(inner.pixels, mask.clamp(0, 1))
 
     def put(self, picture: Tensor, pixels: Tensor, assets: Assets) -> Tensor:
         outer = self.outer.get(picture, assets).pixels
@@ -172,14 +179,36 @@ def composite(below: Tensor, above: Tensor, mask: Tensor) -> Tensor:
 
     `below`, `above` `[B, H, W, C]`, `mask` `[B or 1, H, W]` in 0..1.
     """
-    weight = mask.unsqueeze(-1).to(below)
-    # torch.lerp(a, b, 1) is b, but an unmasked inf or nan in `above` must not reach `below`.
-    return torch.where(weight > 0, torch.lerp(below, above.to(below), weight), below)
+    out = below.clone()
+    for first in range(0, below.shape[1], ROWS):
+        rows = slice(first, first + ROWS)
+        weight = mask[:, rows, :, None].to(below)
+        if weight.any():
+            part = below[:, rows]
+            # torch.lerp(a, b, 1) is b, but an unmasked inf or nan in `above` must not reach `below`.
+            out[:, rows] = torch.where(weight > 0, torch.lerp(part, above[:, rows].to(below), weight), part)
+    return out
+
+
+def with_channels_of(pixels: Tensor, picture: Tensor) -> Tensor:
+    """`pixels` with as many channels as `picture`, which has the same size: grey, or with its own alpha."""
+    if pixels.shape[-1] == picture.shape[-1]:
+        return pixels
+    count = 1 if picture.shape[-1] < 3 else 3
+    colour = pixels[..., : 3 if pixels.shape[-1] >= 3 else 1]
+    if colour.shape[-1] != count:
+        colour = colour.mean(-1, keepdim=True).expand(*colour.shape[:-1], count)
+    return torch.cat([colour, picture[..., count:].to(colour)], -1)
 
 
 def resize(picture: Tensor, height: int, width: int) -> Tensor:
-    """`picture` `[B, H, W, C]` at another size: bicubic, antialiased when it shrinks. Same size: a no-op."""
+    """`picture` `[B, H, W, C]` at another size: bicubic, antialiased when it shrinks. Same size: a no-op.
+
+    Resized as the difference from its first pixel, so that a constant picture stays exactly that.
+    """
     if picture.shape[1:3] == (height, width):
         return picture
-    moved = picture.movedim(-1, 1)
-    return functional.interpolate(moved, (height, width), mode="bicubic", antialias=True).movedim(1, -1)
+    first = picture[:, :1, :1]
+    moved = (picture - first).movedim(-1, 1)
+    resized = functional.interpolate(moved, (height, width), mode="bicubic", antialias=True)
+    return resized.movedim(1, -1) + first

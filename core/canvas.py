@@ -1,0 +1,145 @@
+"""Canvases: a picture with room round it to paint on.
+
+Sides are given as (top, bottom, left, right) in pixels; a negative side cuts the picture.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .fill import NEUTRAL, fill
+from .lens import Assets, Lens, View, composite, with_channels_of
+from .masks import ramp
+
+Sides = tuple[int, int, int, int]
+
+ANCHORS = {
+    f"{row} {column}".strip(): (y, x)
+    for row, y in (("top", 0.0), ("", 0.5), ("bottom", 1.0))
+    for column, x in (("left", 0.0), ("", 0.5), ("right", 1.0))
+}
+ANCHORS["center"] = ANCHORS.pop("")
+"""Where the picture lies on the canvas: (0..1 from the top, 0..1 from the left)."""
+
+
+def sides_for(height: int, width: int, new_height: int, new_width: int, anchor: str) -> Sides:
+    """The sides that make a picture exactly new_height x new_width, with the picture at `anchor`."""
+    down, across = ANCHORS[anchor]
+    top = math.floor((new_height - height) * down)
+    left = math.floor((new_width - width) * across)
+    return top, new_height - height - top, left, new_width - width - left
+
+
+def parse_aspect(text: str) -> float:
+    """Width over height of "16:9", "16/9", "16x9" or "1.78". Raises ValueError."""
+    try:
+        numbers = [float(part) for part in text.lower().replace("/", ":").replace("x", ":").split(":")]
+        ratio = numbers[0] / numbers[1] if len(numbers) == 2 else numbers[0]
+        if len(numbers) <= 2 and 0 < ratio < math.inf:
+            return ratio
+    except (ValueError, ZeroDivisionError):
+        pass
+    raise ValueError(
+        f"The aspect ratio {text!r} can't be read: write it as 16:9 or as a number such as 1.78."
+    )
+
+
+def aspect_size(height: int, width: int, aspect: float, multiple: int = 1) -> tuple[int, int]:
+    """The smallest canvas of that aspect ratio (width over height) that holds the whole picture.
+
+    Both sides are rounded up to `multiple`; without it the side that stays is the picture's own.
+    """
+    new_height, new_width = max(height, round(width / aspect)), max(width, round(height * aspect))
+    return round_up(new_height, multiple), round_up(new_width, multiple)
+
+
+def round_up(length: int, multiple: int) -> int:
+    """The next multiple of `multiple` that is not less than `length`."""
+    return -(-length // multiple) * multiple
+
+
+def check_overlap(height: int, width: int, sides: Sides, overlap: int) -> None:
+    """Raises ValueError if the mask would reach through the whole picture (`height` x `width`)."""
+    top, bottom, left, right = sides
+    lengths = [height] * (top > 0 or bottom > 0) + [width] * (left > 0 or right > 0)
+    if lengths and overlap >= min(lengths):
+        raise ValueError(
+            f"The overlap of {overlap} pixels reaches through the whole picture ({width}x{height}): "
+            f"set it to {min(lengths) // 4} or less."
+        )
+
+
+@dataclass(frozen=True)
+class Canvas(Lens):
+    """The picture with room on its sides, filled; the result keeps that size.
+
+    The sample mask is 1 on the new pixels and falls to 0 over `overlap` pixels into the picture; the
+    composite mask falls over `blend` pixels (0: the whole picture stays its own).
+    """
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    fill: str = "edge"
+    overlap: int = 0
+    blend: int = 0
+    profile: str = "cosine"
+    seed: int = 0
+    kind: ClassVar[str] = "canvas"
+
+    def view_size(self, height: int, width: int) -> tuple[int, int]:
+        return height + self.top + self.bottom, width + self.left + self.right
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        return self.view_size(height, width)
+
+    def get(self, picture: Tensor, assets: Assets) -> View:
+        height, width = picture.shape[1:3]
+        new = self.mask(height, width, 0).to(picture.device)
+        padded = self._pad(picture, "replicate" if self.fill == "edge" else "constant")
+        if self.fill != "edge":
+            padded = fill(padded, new, self.fill, self.seed)
+        elif picture.shape[-1] in (2, 4):
+            padded[..., -1] = torch.where(new > 0, 1, padded[..., -1])
+        return View(padded, self.mask(height, width, self.overlap).to(picture.device))
+
+    def put(self, picture: Tensor, pixels: Tensor, assets: Assets) -> Tensor:
+        below = self._pad(picture, "replicate")
+        mask = self.mask(*picture.shape[1:3], self.blend).to(picture.device)
+        return composite(below, with_channels_of(pixels, below), mask)
+
+    def mask(self, height: int, width: int, reach: int) -> Tensor:
+        """`[1, H, W]` of the canvas of a `height` x `width` picture: 1 where new, 0 from `reach` pixels in.
+
+        All sides and corners alike: a function of the distance to the nearest new pixel.
+        """
+        rows = _distance(height, self.top, self.bottom)
+        columns = _distance(width, self.left, self.right)
+        levels = ramp(1 - torch.arange(reach + 2) / (reach + 1), self.profile)
+        return levels[torch.minimum(rows[:, None], columns[None, :]).clamp(max=reach + 1)][None]
+
+    def _pad(self, picture: Tensor, mode: str) -> Tensor:
+        sides = (self.left, self.right, self.top, self.bottom)
+        cut = [max(0, -side) for side in sides]
+        height, width = picture.shape[1:3]
+        picture = picture[:, cut[2] : height - cut[3], cut[0] : width - cut[1]]
+        room = [max(0, side) for side in sides]
+        moved = picture.movedim(-1, 1)
+        value = NEUTRAL if mode == "constant" else None
+        return functional.pad(moved, room, mode=mode, value=value).movedim(1, -1)
+
+
+def _distance(length: int, before: int, after: int) -> Tensor:
+    """Along one axis of the canvas: pixels to the nearest new one (0 if new itself, large if none)."""
+    far = length + abs(before) + abs(after) + 1
+    position = torch.arange(before + length + after) - before
+    first = position.clamp(min=-1) + 1 if before > 0 else torch.full_like(position, far)
+    last = (length - position).clamp(min=0) if after > 0 else torch.full_like(position, far)
+    return torch.minimum(first, last)

@@ -1,0 +1,209 @@
+"""Masks: `[B, H, W]` float in 0..1, 1 = "may change". Lengths are pixels of the mask itself.
+
+A structuring element is always the square of 2n + 1 pixels, so that growing by n adds exactly n pixels on
+every side, diagonals included, for graded masks as for binary ones.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from einops import reduce, repeat
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional
+
+PROFILES = ("linear", "cosine", "gaussian")
+SPREAD = 3.0
+"""Standard deviations from the middle of a gaussian ramp to either end."""
+ROWS = 512
+"""Lines that `feather` transforms at once: keeps its working memory a fraction of the mask."""
+
+
+def as_mask(mask: Tensor, height: int, width: int, batch: int | None = None) -> Tensor:
+    """`mask` as `[n, height, width]` float in 0..1, checked against the picture that it is for.
+
+    A mask of zeros is "nothing" at any size: the host's Load Image gives 64 x 64 zeros for a picture
+    without alpha. `batch` is the number of pictures (n must be 1 or that); None allows any n.
+
+    Raises:
+        ValueError: for NaN, another size, or another batch.
+    """
+    if mask.ndim == 2:
+        mask = mask.unsqueeze(0)
+    if mask.ndim != 3:
+        raise ValueError(f"A mask must be [batch, height, width], but this one is {list(mask.shape)}.")
+    mask = mask.float()
+    if torch.isnan(mask).any():
+        raise ValueError("The mask has NaN values: check the node that made it (a division by zero?).")
+    if mask.shape[1:] != (height, width):
+        if mask.any():
+            raise ValueError(
+                f"The mask is {mask.shape[2]}x{mask.shape[1]}, but the picture is {width}x{height}: "
+                "connect a mask of the same size, or resize one of them first."
+            )
+        mask = mask.new_zeros(mask.shape[0], height, width)
+    if batch is not None and mask.shape[0] not in (1, batch):
+        raise ValueError(
+            f"There are {mask.shape[0]} masks for {batch} pictures: connect one mask, or one a picture."
+        )
+    return mask.clamp(0, 1)
+
+
+def grow(mask: Tensor, pixels: int) -> Tensor:
+    """Dilation by exactly `pixels` on every side; erosion where negative. Graded levels are kept.
+
+    What lies beyond the frame neither grows into it nor eats from it.
+    """
+    if pixels < 0:
+        return -grow(-mask, -pixels)
+    for axis in (-1, -2):
+        mask = _running_max(mask, pixels, axis)
+    return mask
+
+
+def _running_max(mask: Tensor, radius: int, axis: int) -> Tensor:
+    """Maximum over 2 radius + 1 neighbours along `axis`, by doubling the window: log2(radius) passes."""
+    length = mask.shape[axis]
+    radius = min(radius, length - 1)
+    if radius == 0:
+        return mask
+    window = 2 * radius + 1
+    edge = [0, 0, 0, 0]
+    edge[0 if axis == -1 else 2] = edge[1 if axis == -1 else 3] = radius
+    out = functional.pad(mask, edge, value=-math.inf)
+    reach = 1
+    while reach < window:
+        step = min(reach, window - reach)
+        out = torch.maximum(
+            out.narrow(axis, 0, out.shape[axis] - step), out.narrow(axis, step, out.shape[axis] - step)
+        )
+        reach += step
+    return out
+
+
+def ramp(t: Tensor, profile: str) -> Tensor:
+    """A rise from 0 (t <= 0) to 1 (t >= 1) of one of PROFILES, symmetric about t = 0.5."""
+    t = t.clamp(0, 1)
+    if profile == "linear":
+        return t
+    if profile == "cosine":
+        return (1 - torch.cos(math.pi * t)) / 2
+    end = math.erf(SPREAD / math.sqrt(2))
+    return (torch.erf((2 * t - 1) * SPREAD / math.sqrt(2)) / end + 1) / 2
+
+
+def feather(mask: Tensor, pixels: int, profile: str = "cosine") -> Tensor:
+    """Softens every edge over `pixels` on either side of it; `feather(1 - m)` is `1 - feather(m)`.
+
+    A straight edge becomes the `ramp` of that profile with its middle where the edge was. Beyond the
+    frame the mask goes on as at the frame. What is all 0 or all 1 within reach stays exactly so.
+    """
+    if pixels <= 0:
+        return mask
+    radius = min(pixels, max(mask.shape[-2:]) - 1)
+    # The ramp of an edge is the kernel's running sum, so the kernel is the ramp's differences.
+    ends = torch.arange(2 * pixels + 2, dtype=torch.float64) / (2 * pixels + 1)
+    kernel = ramp(ends, profile).diff()
+    kernel = kernel[pixels - radius : pixels + radius + 1]
+    kernel = (kernel / kernel.sum()).to(mask)
+    for axis in (-1, -2):
+        mask = _smooth(mask, kernel, axis)
+    # The transform's rounding must not make "nothing" a little and "everything" not quite.
+    mask = torch.where(mask < 2e-6, 0, torch.where(mask > 1 - 2e-6, 1, mask))
+    return mask
+
+
+def _smooth(mask: Tensor, kernel: Tensor, axis: int) -> Tensor:
+    """Convolution along `axis` with an odd symmetric kernel, by FFT of some lines at a time."""
+    lines = mask.movedim(axis, -1)
+    radius = len(kernel) // 2
+    length = lines.shape[-1] + 2 * radius
+    centred = functional.pad(kernel, (0, length - len(kernel))).roll(-radius)
+    response = torch.fft.rfft(centred).real
+    index = torch.arange(-radius, length - radius, device=mask.device).clamp(0, lines.shape[-1] - 1)
+    out = torch.empty_like(mask)
+    target = out.movedim(axis, -1)
+    for first in range(0, lines.shape[-2], ROWS):
+        part = lines[..., first : first + ROWS, :][..., index]
+        part = torch.fft.irfft(torch.fft.rfft(part) * response, n=length)
+        target[..., first : first + ROWS, :] = part[..., radius : radius + lines.shape[-1]]
+    return out
+
+
+def threshold(mask: Tensor, level: float) -> Tensor:
+    """1 where the mask is at least `level`, 0 elsewhere; `level` 0 leaves the mask as it is."""
+    return mask if level <= 0 else (mask >= level).to(mask)
+
+
+def fill_holes(mask: Tensor) -> Tensor:
+    """Sets to 1 what the mask (at least 0.5) encloses. A hole ends at the mask's diagonals too."""
+    out = mask.clone()
+    for one in out:
+        labels, count = _label(one < 0.5, diagonals=False)
+        enclosed = np.ones(count + 1, dtype=bool)
+        enclosed[0] = False
+        for border in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+            enclosed[border] = False
+        if enclosed.any():
+            one[torch.from_numpy(enclosed[labels]).to(one.device)] = 1
+    return out
+
+
+def _label(marked: Tensor, diagonals: bool) -> tuple[NDArray[np.int32], int]:
+    """Connected parts of `marked` `[H, W]` (bool), numbered from 1, and how many there are."""
+    labels = np.empty(marked.shape, np.int32)
+    structure = ndimage.generate_binary_structure(2, 2 if diagonals else 1)
+    ndimage.label(marked.cpu().numpy(), structure, output=labels)
+    return labels, int(labels.max(initial=0))
+
+
+def split_objects(mask: Tensor, limit: int) -> Tensor:
+    """The mask's separate objects `[N, H, W]`, largest first, at most `limit`.
+
+    Objects are connected (diagonals too) parts above 0, with the mask's own levels; those of a batch
+    follow one another. Without any, one mask of zeros.
+    """
+    found: list[tuple[int, Tensor]] = []
+    for one in mask:
+        labels, count = _label(one > 0, diagonals=True)
+        numbers = torch.from_numpy(labels).to(one.device)
+        sizes = torch.bincount(numbers.flatten(), minlength=count + 1)[1:]
+        for label in sizes.argsort(descending=True, stable=True)[:limit]:
+            found.append((int(sizes[label]), torch.where(numbers == label + 1, one, 0)))
+    found.sort(key=lambda item: -item[0])
+    return torch.stack([one for _, one in found[:limit]]) if found else torch.zeros_like(mask[:1])
+
+
+def pool_to_latent(mask: Tensor, multiple: int = 8, how: str = "max") -> Tensor:
+    """The mask at latent size `[B, ceil(H / multiple), ceil(W / multiple)]`.
+
+    "max": a latent pixel is free if any of its pixels is, so that a stroke of one pixel survives;
+    "area": by the share of its pixels. The host's own reduction looks at 4 pixels of 64.
+    """
+    down, right = -mask.shape[-2] % multiple, -mask.shape[-1] % multiple
+    padded = functional.pad(mask.unsqueeze(1), (0, right, 0, down), mode="replicate").squeeze(1)
+    shape = "b (h p) (w q) -> b h w"
+    return reduce(padded, shape, {"max": "max", "area": "mean"}[how], p=multiple, q=multiple)
+
+
+def latent_blocks(mask: Tensor, multiple: int = 8, how: str = "max") -> Tensor:
+    """The mask `[B, H, W]` in blocks of one value, as `pool_to_latent` reduces it.
+
+    The host's bilinear reduction of this mask gives those very values.
+    """
+    small = pool_to_latent(mask, multiple, how)
+    blocks = repeat(small, "b h w -> b (h p) (w q)", p=multiple, q=multiple)
+    return blocks[:, : mask.shape[1], : mask.shape[2]]
+
+
+def resize_mask(mask: Tensor, height: int, width: int) -> Tensor:
+    """The mask at another size, 0..1; strokes survive: each pixel takes the maximum of those it covers."""
+    if mask.shape[1:] == (height, width):
+        return mask
+    down = (min(height, mask.shape[1]), min(width, mask.shape[2]))
+    pooled = functional.adaptive_max_pool2d(mask.unsqueeze(1), down)
+    return functional.interpolate(pooled, (height, width), mode="bilinear").squeeze(1)
