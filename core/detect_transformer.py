@@ -1,0 +1,234 @@
+"""Recognises diffusion transformers (DiT) by tensors that only they have, and counts their input channels.
+
+Where a transformer is conditioned by concatenation (Flux Fill, Wan image-to-video) its patch embedding
+is wider, as a UNet's first convolution is. Editing models that read reference tokens instead (Flux
+Kontext, Qwen Image Edit) have the shapes of the plain model and are named like it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .detect_unet import COMPANIONS
+from .header import Header
+from .kinds import DIT, ModelKind
+
+PREFIXES = (
+    "model.diffusion_model.", "", "diffusion_model.", "model.", "net.", "transformer.", "model.model.",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """A family: its names, the tensors that give it away, and its patch embedding.
+
+    The second dimension of `entry` is channels times `patch` (1 where the embedding is a convolution),
+    and `more` channels that are not latent; `sizes` are those of its first dimensions that it must have
+    (0: any). `variants` names counts of channels that mean another kind, with what they hold. `layout`
+    is whose names these are.
+    """
+
+    slug: str
+    family: str
+    signs: tuple[str, ...]
+    entry: str
+    patch: int = 1
+    more: int = 0
+    variants: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    layout: str = "transformer"
+    sizes: tuple[int, ...] = ()
+
+
+WAN = {
+    32: ("wan-camera", "noisy video + camera"),
+    36: ("wan-i2v", "16 noisy video latent + 4 mask + 16 latent of the first frames"),
+    48: ("wan-fun-control", "16 noisy video latent + 32 of control video and first frame"),
+}
+FLUX = {
+    32: ("flux-control", "16 noisy latent + 16 latent of a Canny or depth picture"),
+    49: ("flux-flex2", "16 noisy latent + 16 inpaint + 1 mask + 16 control"),
+    96: ("flux-fill", "16 noisy latent + 16 latent of the masked picture + 64 mask"),
+}
+COSMOS = {17: ("cosmos-i2v", "16 noisy video latent + 1 mask of given frames")}
+PREDICT2 = {17: ("cosmos-predict2-i2v", "16 noisy video latent + 1 mask of given frames")}
+COG = {
+    32: ("cogvideox-i2v", "16 noisy video latent + 16 latent of the first frame"),
+    48: ("cogvideox-inpaint", "16 noisy video latent + 16 mask + 16 latent of the masked video"),
+}
+HUNYUAN = {
+    32: ("hunyuan-video-i2v", "16 noisy video latent + 16 latent of the first frame (SkyReels)"),
+    33: ("hunyuan-video-i2v", "16 noisy video latent + 16 latent of the first frame + 1 mask"),
+    65: ("hunyuan-video-15", "32 noisy video latent + 32 latent of the first frame + 1 mask"),
+    98: ("hunyuan-video-15-sr", "noisy video latent + latents of the small video and the first frame"),
+}
+KANDINSKY = {33: ("kandinsky5-video", "16 noisy video latent + 16 latent of the first frame + 1 mask")}
+FLUX_NORM = "double_blocks.0.img_attn.norm.key_norm."
+QWEN = "transformer_blocks.0.img_mlp.net.0.proj.weight"
+REFINER = ("noise_refiner.0.attention.k_norm.weight",)
+JOINT = "transformer_blocks.0.attn.add_q_proj.weight"
+ADALN = "adaln_single.emb.timestep_embedder.linear_1.bias"
+
+# The first match counts: families with more signs stand before those that share some of them.
+TRANSFORMERS = (
+    Transformer("sd3", "SD3", ("joint_blocks.0.context_block.attn.qkv.weight",), "x_embedder.proj.weight"),
+    Transformer("stable-audio", "Stable Audio", ("transformer.rotary_pos_emb.inv_freq",), ""),
+    Transformer("auraflow", "AuraFlow", ("double_layers.0.attn.w1q.weight",), "init_x_linear.weight", 4),
+    Transformer("hunyuan-dit", "Hunyuan DiT", ("mlp_t5.0.weight",), "x_embedder.proj.weight"),
+    Transformer(
+        "hunyuan-video", "Hunyuan Video", ("txt_in.individual_token_refiner.blocks.0.norm1.weight",),
+        "img_in.proj.weight", variants=HUNYUAN,
+    ),
+    Transformer("flux2", "Flux 2", ("double_stream_modulation_img.lin.weight",), "img_in.weight"),
+    Transformer(
+        "chroma-radiance", "Chroma Radiance",
+        ("distilled_guidance_layer.in_proj.weight", "img_in_patch.weight"),
+        "img_in_patch.weight",
+    ),
+    Transformer("chroma", "Chroma", ("distilled_guidance_layer.in_proj.weight",), "img_in.weight", 4),
+    Transformer("flux", "Flux", (f"{FLUX_NORM}scale", "img_in.weight"), "img_in.weight", 4, variants=FLUX),
+    Transformer("flux", "Flux", (f"{FLUX_NORM}weight", "img_in.weight"), "img_in.weight", 4, variants=FLUX),
+    Transformer("mochi", "Mochi", ("t5_yproj.weight",), "x_embedder.proj.weight"),
+    Transformer(
+        "pixart", "PixArt", (ADALN, "pos_embed.proj.bias"),
+        "pos_embed.proj.weight", layout="diffusers",
+    ),
+    Transformer("pixart", "PixArt", ("t_block.1.weight",), "x_embedder.proj.weight"),
+    Transformer("ltxv", "LTX Video", (ADALN, "patchify_proj.weight"), "patchify_proj.weight"),
+    Transformer(
+        "ltxv", "LTX Video", ("time_embed.emb.timestep_embedder.linear_1.bias", "proj_in.weight"),
+        "proj_in.weight", layout="diffusers",
+    ),
+    Transformer("ace-step", "ACE-Step", ("genre_embedder.weight",), ""),
+    Transformer("ace-step", "ACE-Step 1.5", ("encoder.lyric_encoder.layers.0.input_layernorm.weight",), ""),
+    Transformer(
+        "cosmos", "Cosmos", ("blocks.block0.blocks.0.block.attn.to_q.0.weight",), "x_embedder.proj.1.weight",
+        4, 1, COSMOS,
+    ),
+    Transformer("pixeldit", "PixelDiT", ("core.pixel_embedder.proj.weight",), ""),
+    Transformer(
+        "z-image-pixel", "Z-Image (pixels)", ("cap_embedder.1.weight", "dec_net.cond_embed.weight"), "",
+    ),
+    Transformer(
+        "z-image", "Z-Image", ("cap_embedder.1.weight", *REFINER), "x_embedder.weight", 4, sizes=(3840,),
+    ),
+    Transformer("lumina2", "Lumina 2", ("cap_embedder.1.weight", *REFINER), "x_embedder.weight", 4),
+    Transformer(
+        "z-image", "Z-Image", ("noise_refiner.0.attention.norm_k.weight",), "", layout="diffusers"
+    ),
+    Transformer(
+        "cogvideox", "CogVideoX", ("blocks.0.norm1.linear.weight",), "patch_embed.proj.weight", variants=COG
+    ),
+    Transformer(
+        "cogvideox", "CogVideoX",
+        ("transformer_blocks.0.norm1.linear.weight", "patch_embed.text_proj.weight"),
+        "patch_embed.proj.weight", variants=COG, layout="diffusers",
+    ),
+    Transformer(
+        "wan", "Wan", ("head.modulation", "patch_embedding.weight"),
+        "patch_embedding.weight", variants=WAN,
+    ),
+    Transformer(
+        "wan", "Wan", ("condition_embedder.time_proj.weight", "patch_embedding.weight"),
+        "patch_embedding.weight", variants=WAN, layout="diffusers",
+    ),
+    Transformer("hunyuan-3d", "Hunyuan 3D", ("latent_in.weight", "cond_in.weight"), "latent_in.weight"),
+    Transformer("hidream", "HiDream", ("caption_projection.0.linear.weight",), "x_embedder.proj.weight", 4),
+    Transformer(
+        "anima", "Anima", ("llm_adapter.blocks.0.cross_attn.q_proj.weight",), "x_embedder.proj.1.weight", 4, 1
+    ),
+    Transformer(
+        "cosmos-predict2", "Cosmos Predict2", ("blocks.0.mlp.layer1.weight", "x_embedder.proj.1.weight"),
+        "x_embedder.proj.1.weight", 4, 1, PREDICT2,
+    ),
+    Transformer(
+        "boogu", "Boogu", ("double_stream_layers.0.img_instruct_attn.norm_q.weight",),
+        "x_embedder.weight", 4,
+    ),
+    Transformer(
+        "omnigen2", "OmniGen 2",
+        ("time_caption_embed.timestep_embedder.linear_1.bias",), "x_embedder.weight", 4
+    ),
+    Transformer(
+        "mage-flow", "Mage-Flow", ("txt_norm.weight", QWEN), "img_in.weight", sizes=(0, 128),
+    ),
+    Transformer("qwen-image", "Qwen Image", ("txt_norm.weight", QWEN), "img_in.weight", 4),
+    Transformer("lens", "Lens", ("txt_norm.0.weight", "img_in.weight", "proj_out.weight"), "img_in.weight"),
+    Transformer("ideogram4", "Ideogram 4", ("embed_image_indicator.weight",), "input_proj.weight"),
+    Transformer(
+        "joyimage", "JoyImage", ("double_blocks.0.attn.img_attn_qkv.weight", "img_in.weight"), "img_in.weight"
+    ),
+    Transformer(
+        "ernie", "Ernie Image", ("layers.0.adaLN_sa_ln.weight", "text_proj.weight"), "x_embedder.proj.weight"
+    ),
+    Transformer(
+        "seedvr2", "SeedVR2", ("vid_in.proj.weight", "emb_in.proj_hid.weight"), "vid_in.proj.weight", 4
+    ),
+    Transformer(
+        "minimax", "MiniMax H3", ("video_patch_proj.weight", "audio_patch_proj.weight"),
+        "video_patch_proj.weight", 4,
+    ),
+    Transformer("krea2", "Krea 2", ("txtfusion.projector.weight",), "first.weight", 4),
+    Transformer(
+        "kandinsky5", "Kandinsky 5", ("visual_transformer_blocks.0.cross_attention.key_norm.weight",),
+        "visual_embeddings.in_layer.weight", 4, variants=KANDINSKY,
+    ),
+    Transformer(
+        "hunyuan-video", "Hunyuan Video", ("context_embedder.token_refiner.refiner_blocks.0.norm1.weight",),
+        "x_embedder.proj.weight", variants=HUNYUAN, layout="diffusers",
+    ),
+    Transformer(
+        "auraflow", "AuraFlow",
+        ("joint_transformer_blocks.0.attn.add_k_proj.weight",), "pos_embed.proj.weight",
+        4, layout="diffusers",
+    ),
+    Transformer(
+        "flux", "Flux",
+        (JOINT, "x_embedder.weight"), "x_embedder.weight", 4, variants=FLUX, layout="diffusers"
+    ),
+    Transformer("sd3", "SD3", (JOINT, "pos_embed.proj.weight"), "pos_embed.proj.weight", layout="diffusers"),
+)  # fmt: skip
+
+
+def detect_transformer(header: Header) -> ModelKind | None:
+    """The transformer in a header; None where there is none that is known."""
+    for prefix in PREFIXES:
+        for transformer in TRANSFORMERS:
+            if _fits(header, transformer, prefix):
+                return _kind(header, transformer, prefix)
+    return None
+
+
+def _fits(header: Header, transformer: Transformer, prefix: str) -> bool:
+    if not all(prefix + sign in header.tensors for sign in transformer.signs):
+        return False
+    sizes = header.shape(prefix + transformer.entry) or ()
+    return all(wanted in (0, size) for wanted, size in zip(transformer.sizes, sizes, strict=False))
+
+
+def _kind(header: Header, transformer: Transformer, prefix: str) -> ModelKind:
+    entry = header.tensors.get(prefix + transformer.entry)
+    channels = None
+    # Four-bit weights are packed: their shapes say nothing of channels.
+    if entry is not None and len(entry.shape) > 1 and entry.dtype not in ("U8", "I8"):
+        channels = entry.shape[1] // transformer.patch - transformer.more
+    slug, meaning = transformer.variants.get(channels or 0, (transformer.slug, ""))
+    slug, meaning = _wan22(header, prefix, slug) or (slug, meaning)
+    whole = any(mark in header.text for mark in COMPANIONS)
+    layout = transformer.layout
+    return ModelKind(
+        DIT + slug,
+        channels,
+        transformer.family,
+        "LDM" if whole and layout == "transformer" else layout,
+        "checkpoint" if whole else "UNet",
+        notes=(f"channels: {meaning}",) if meaning else (),
+    )
+
+
+def _wan22(header: Header, prefix: str, slug: str) -> tuple[str, str] | None:
+    """Wan 2.2 5B: its own VAE has 48 channels, as many as come out of its head."""
+    head = header.shape(f"{prefix}head.head.weight") or header.shape(f"{prefix}proj_out.weight")
+    if slug == "wan-fun-control" and head is not None and head[0] // 4 == 48:
+        return "wan-ti2v", "48 noisy video latent"
+    return None
