@@ -107,12 +107,13 @@ class Canvas(Lens):
         if self.fill != "edge":
             padded = fill(padded, new, self.fill, self.seed)
         elif picture.shape[-1] in (2, 4):
-            padded[..., -1] = torch.where(new > 0, 1, padded[..., -1])
+            alpha = torch.where(new > 0, 1, padded[..., -1])
+            padded = torch.cat([padded[..., :-1], alpha.unsqueeze(-1)], -1)
         return View(padded, self.mask(height, width, self.overlap).to(picture.device))
 
     def put(self, picture: Tensor, pixels: Tensor, assets: Assets) -> Tensor:
         below = self._pad(picture, "replicate")
-        mask = self.mask(*picture.shape[1:3], self.blend).to(picture.device)
+        mask = self.mask(picture.shape[1], picture.shape[2], self.blend).to(picture.device)
         return composite(below, with_channels_of(pixels, below), mask)
 
     def mask(self, height: int, width: int, reach: int) -> Tensor:

@@ -28,14 +28,14 @@ def fill(pixels: Tensor, mask: Tensor, mode: str, seed: int = 0) -> Tensor:
     """
     if not mask.any():
         return pixels
-    filled = torch.empty_like(pixels)
+    filled = pixels.clone()
     # Pictures that share a mask are filled together.
-    for part, one in (
-        [(slice(None), mask[0])] if len(mask) == 1 else [(slice(i, i + 1), m) for i, m in enumerate(mask)]
-    ):
+    parts = [slice(None)] if len(mask) == 1 else [slice(i, i + 1) for i in range(len(mask))]
+    for part, one in zip(parts, mask, strict=True):
         unknown = one > 0
-        how = neutral if unknown.all() else MODES[mode]
-        filled[part] = how(pixels[part], unknown, seed)
+        if unknown.any():
+            how = neutral if unknown.all() else MODES[mode]
+            filled[part] = how(pixels[part], unknown, seed)
     if pixels.shape[-1] in (2, 4):
         filled[..., -1] = 1
     return composite(pixels, filled, mask)

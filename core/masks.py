@@ -206,4 +206,4 @@ def resize_mask(mask: Tensor, height: int, width: int) -> Tensor:
         return mask
     down = (min(height, mask.shape[1]), min(width, mask.shape[2]))
     pooled = functional.adaptive_max_pool2d(mask.unsqueeze(1), down)
-    return functional.interpolate(pooled, (height, width), mode="bilinear").squeeze(1)
+    return functional.interpolate(pooled, (height, width), mode="bilinear").squeeze(1).clamp(0, 1)
