@@ -1,0 +1,314 @@
+"""The one loop: carries a picture through the steps of a plan.
+
+    carry = input picture (or nothing)
+    for step in plan:
+        view  = step.lens.get(carry)
+        carry = step.lens.put(carry, sample(view, step))
+
+Memory, drift lock, store, resume and early stop live here and nowhere else. The loop knows nothing of
+ComfyUI: a `Sampler` samples, a `Listener` hears what happened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .drift import DriftLock, match_statistics
+from .lens import Masked, Resize, View, Whole, composite
+from .memory import Memory, blend
+from .plan import Plan, Step, canonical
+from .settle import Settle, settled
+from .store import DamagedEntry, Entry, Store
+
+VERSION = 1
+"""Part of every key: raise it when the same job would give other pictures than before."""
+
+PICTURES = ("picture", "next_picture")
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What the sampler made of one view.
+
+    `pixels` `[B, h, w, C]` of the view, the `latent` they were decoded from, and the latent that sampling
+    started from (`start`, None in a text-to-image step).
+    """
+
+    pixels: Tensor
+    latent: Tensor
+    start: Tensor | None
+
+
+class Sampler(Protocol):
+    """Samples one step. `view` is None in a text-to-image step; `latent` is what a latent carry holds."""
+
+    def __call__(self, index: int, step: Step, view: View | None, latent: Tensor | None) -> Sampled: ...
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """A finished iteration. `picture()` loads `[B, H, W, C]`, or None where the store has dropped it."""
+
+    index: int
+    step: Step
+    key: str
+    reused: bool
+    seconds: float
+    picture: Callable[[], Tensor | None]
+
+
+class Listener(Protocol):
+    """Hears of every iteration in order, reused ones too."""
+
+    def __call__(self, iteration: Iteration) -> None: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that decides the pictures of a run.
+
+    `picture` is the input `[B, H, W, C]` or None for text-to-image; `reference` the drift lock's given
+    picture; `drift_mask` `[B or 1, H, W]` is 1 where the drift lock does not look.
+    """
+
+    plan: Plan
+    picture: Tensor | None = None
+    memory: Memory = field(default_factory=Memory)
+    drift: DriftLock | None = None
+    reference: Tensor | None = None
+    drift_mask: Tensor | None = None
+    settle: Settle | None = None
+
+    def check(self) -> None:
+        """Raises ValueError for what can't work, before anything is sampled."""
+        if not self.plan.steps:
+            raise ValueError("The plan has no steps: write at least one group in ISI Script.")
+        lenses = [step.lens for step in self.plan.steps]
+        whole = all(isinstance(lens, Whole | Masked) for lens in lenses)
+        if self.memory.carry == "latent" and not whole:
+            raise ValueError(
+                "ISI Memory carries latents, but this plan crops, pads or resizes the picture: "
+                "set `carry` to image."
+            )
+        if self.memory.blend != "last" and not whole:
+            raise ValueError(
+                f"ISI Memory blends ({self.memory.blend}), but this plan crops, pads or resizes the picture: "
+                "set `blend` to last."
+            )
+        if self.drift is None:
+            return
+        if self.memory.carry == "latent":
+            raise ValueError(
+                "ISI Drift Lock corrects pictures, but ISI Memory carries latents: set `carry` to image."
+            )
+        if not all(isinstance(lens, Whole | Masked | Resize) for lens in lenses):
+            raise ValueError(
+                "ISI Drift Lock works on whole pictures, but this plan crops or pads: disconnect it."
+            )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The last iteration of a run, and how many iterations it has (fewer than planned if it settled)."""
+
+    picture: Tensor
+    latent: Tensor
+    count: int
+
+
+@dataclass(frozen=True)
+class _State:
+    """What the next step starts from (`picture`, `latent`), and what memory and drift lock remember."""
+
+    picture: Tensor | None
+    latent: Tensor | None = None
+    init: Tensor | None = None
+    reference: Tensor | None = None
+
+
+def root_key(environment: Any) -> str:
+    """The key that a run's first step builds on. `environment` is a JSON value of all but the steps."""
+    return _hash(["isi", VERSION, environment])
+
+
+def step_keys(root: str, plan: Plan) -> list[str]:
+    """A key a step: H(previous key, step). Equal keys mean equal pictures; labels do not count."""
+    keys, previous = [], root
+    for step in plan.steps:
+        previous = _hash([previous, {k: v for k, v in step.to_json().items() if k != "label"}])
+        keys.append(previous)
+    return keys
+
+
+def iterate(job: Job, keys: Sequence[str], sample: Sampler, store: Store, listen: Listener) -> Outcome:
+    """Runs a checked job, reusing what the store can prove.
+
+    Whatever `sample` raises (an interrupt, out of memory) passes through: every finished iteration is in
+    the store by then.
+    """
+    todo = pending(keys, store)
+    state: _State | None = _first_state(job)
+    entry: Entry | None = None
+    changes: list[float | None] = []
+    for index, (step, key) in enumerate(zip(job.plan.steps, keys, strict=True)):
+        began = time.perf_counter()
+        if index in todo:
+            if state is None:
+                state = _load_state(job, _load(store, keys[index - 1]))
+            entry, state = _advance(job, index, step, state, sample)
+            store.put(key, entry)
+        else:
+            entry = state = None
+        seconds = time.perf_counter() - began
+        listen(Iteration(index, step, key, entry is None, seconds, _picture(store, key, entry)))
+        if job.settle:
+            changes.append(_change(store, key, entry))
+            if settled(job.settle, changes):
+                keys = keys[: index + 1]
+                break
+    entry = entry or _load(store, keys[-1])
+    return Outcome(entry.tensors["picture"], entry.tensors["latent"], len(keys))
+
+
+def pending(keys: Sequence[str], store: Store) -> set[int]:
+    """The steps that must be sampled: all after the last good entry, and damaged ones before it.
+
+    Entries that the store has dropped for room are left alone where a later one is good, so that a run
+    larger than the store is not made over and over again. A step to be made needs the one before it.
+    """
+    states = [_condition(store, key) for key in keys]
+    last = max((i for i, state in enumerate(states) if state == "good"), default=-1)
+    todo = {i for i, state in enumerate(states) if i > last or state == "damaged"}
+    for index in sorted(todo):
+        before = index - 1
+        while before >= 0 and states[before] != "good" and before not in todo:
+            todo.add(before)
+            before -= 1
+    return todo
+
+
+def _advance(job: Job, index: int, step: Step, state: _State, sample: Sampler) -> tuple[Entry, _State]:
+    """One step: view, sample, put back, correct, blend."""
+    before = state.picture
+    view = None if before is None else step.lens.get(before, job.plan.assets)
+    sampled = sample(index, step, view, state.latent)
+    after = sampled.pixels if before is None else step.lens.put(before, sampled.pixels, job.plan.assets)
+    after = planar(after)
+
+    reference = state.reference
+    if job.drift and reference is None:
+        reference = after
+    corrected = _correct(job, step, before, after, reference)
+    saved = corrected if job.drift and job.drift.save_corrected else after
+
+    if job.memory.carry == "latent":
+        out, came_from = sampled.latent, sampled.start
+    else:
+        out, came_from = corrected, before
+    init = state.init if state.init is not None else (out if came_from is None else came_from)
+    carried = out if came_from is None else blend(job.memory, came_from, out, init)
+
+    latent = carried if job.memory.carry == "latent" else None
+    following = _State(saved if latent is not None else planar(carried), latent, init, reference)
+    facts = {"change": _rms(before, after)}
+    return _entry(job, saved, sampled.latent, following, facts), following
+
+
+def _correct(job: Job, step: Step, before: Tensor | None, after: Tensor, reference: Tensor | None) -> Tensor:
+    """The picture with the drift lock's correction; pixels that the step may not touch stay as they were."""
+    if job.drift is None or reference is None or reference is after or job.drift.strength == 0:
+        return after
+    colour = match_statistics(after[..., :3], reference[..., :3], job.drift.strength, job.drift_mask)
+    corrected = torch.cat([colour, after[..., 3:]], -1)
+    if isinstance(step.lens, Masked) and before is not None:
+        return composite(before, corrected, job.plan.assets[step.lens.composite])
+    return corrected
+
+
+def _first_state(job: Job) -> _State:
+    if job.drift and job.drift.reference == "given image":
+        return _State(job.picture, reference=job.reference)
+    if job.drift and job.drift.reference == "initial image":
+        return _State(job.picture, reference=job.picture)
+    return _State(job.picture)
+
+
+def _entry(job: Job, picture: Tensor, latent: Tensor, following: _State, facts: dict) -> Entry:
+    """What must be on disk to show this iteration and to go on from it; nothing twice."""
+    tensors = {"picture": picture, "latent": latent}
+    if following.picture is not picture and following.picture is not None:
+        tensors["next_picture"] = following.picture
+    if following.latent is not None and following.latent is not latent:
+        tensors["next_latent"] = following.latent
+    if job.memory.blend == "anchor" and following.init is not None and following.init is not job.picture:
+        tensors["init"] = following.init
+    given = _first_state(job).reference
+    if job.drift and following.reference is not None and following.reference is not given:
+        tensors["reference"] = following.reference
+    return Entry(tensors, facts)
+
+
+def _load_state(job: Job, entry: Entry) -> _State:
+    """The state that `_entry` wrote."""
+    tensors = {name: planar(t) if name in PICTURES else t for name, t in entry.tensors.items()}
+    carries_latent = job.memory.carry == "latent"
+    return _State(
+        tensors.get("next_picture", tensors["picture"]),
+        tensors.get("next_latent", tensors["latent"]) if carries_latent else None,
+        tensors.get("init", None if carries_latent else job.picture),
+        tensors.get("reference", _first_state(job).reference),
+    )
+
+
+def _load(store: Store, key: str) -> Entry:
+    entry = store.get(key)
+    if entry is None:
+        raise RuntimeError("An iteration left the store while this run needed it: queue it again.")
+    return entry
+
+
+def planar(picture: Tensor) -> Tensor:
+    """`[B, H, W, C]` laid out in memory as a VAE's decoder leaves it, a plane a channel.
+
+    Convolutions round differently in another memory format, and a picture from the store must give the
+    same next one as a picture that never left memory.
+    """
+    return picture.movedim(-1, 1).contiguous().movedim(1, -1)
+
+
+def _picture(store: Store, key: str, entry: Entry | None) -> Callable[[], Tensor | None]:
+    def load() -> Tensor | None:
+        found = entry or store.get(key)
+        return found.tensors["picture"] if found else None
+
+    return load
+
+
+def _change(store: Store, key: str, entry: Entry | None) -> float | None:
+    found = entry or store.get(key)
+    return found.facts["change"] if found else None
+
+
+def _condition(store: Store, key: str) -> str:
+    try:
+        return "missing" if store.get(key) is None else "good"
+    except DamagedEntry:
+        return "damaged"
+
+
+def _rms(before: Tensor | None, after: Tensor) -> float | None:
+    """Root mean square difference of two pictures; None where they can't be compared."""
+    if before is None or before.shape != after.shape:
+        return None
+    return (after.float() - before.float()).square().mean().sqrt().item()
+
+
+def _hash(value: Any) -> str:
+    return hashlib.blake2b(canonical(value).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,304 @@
+"""The loop: a script becomes a plan, and ISI Iterate carries one picture through it."""
+
+from __future__ import annotations
+
+import json
+
+from comfy_api.latest import io
+
+from ..core.drift import REFERENCES, DriftLock
+from ..core.memory import BLENDS, CARRIES, Memory
+from ..core.plan import content_hash
+from ..core.schedule import CURVES, SEED_MODES, make_plan
+from ..core.script import parse
+from ..core.settle import Settle
+from ..host.control_net import HINTS, ControlNetConditioner
+from ..host.run import Drift, Request, run_plan
+from ..host.sampling import SAMPLERS, SCHEDULERS
+from . import sockets
+
+CATEGORY = "ISI/iterate"
+SCRIPT = (
+    "{a photo of an old oak tree, masterpiece} spring blossom; (summer green:1.1); golden autumn; deep snow"
+)
+
+
+class Script(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ISI_Script",
+            display_name="ISI Script",
+            category=CATEGORY,
+            description="Writes a plan: one step a group, groups separated by `;`. `{...}` joins every step, "
+            "`(...:1.3)` around a whole group weighs it, `@denoise=.4 @cfg=6 @seed=7 @steps=12 *3` at a "
+            "group's end sets that step alone.",
+            search_aliases=["prompt schedule", "prompt loop", "img2img loop", "loopback", "iterative prompt"],
+            inputs=[
+                io.String.Input(
+                    "script", default=SCRIPT, multiline=True, dynamic_prompts=False,
+                    tooltip="{global} first; (second:1.3); third @denoise=.4 *2. Escape { } ; ( ) with \\.",
+                ),
+                io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Sampler steps an iteration."),
+                io.Float.Input(
+                    "cfg", default=7.0, min=0.0, max=100.0, step=0.1,
+                    tooltip="How strongly the prompt acts; a group's weight multiplies it.",
+                ),
+                io.Float.Input(
+                    "denoise", default=0.75, min=0.0, max=1.0, step=0.01,
+                    tooltip="How much the first iteration changes its picture.",
+                ),
+                io.Float.Input(
+                    "final_denoise", default=0.75, min=0.0, max=1.0, step=0.01,
+                    tooltip="How much the last iteration changes its picture; the curve lies between.",
+                ),
+                io.Combo.Input(
+                    "curve", options=list(CURVES), default="constant",
+                    tooltip="From denoise to final_denoise: constant keeps denoise, aggressive moves early, "
+                    "lazy moves late.",
+                ),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=2**64 - 1, control_after_generate=True,
+                    tooltip="Seed of the first iteration.",
+                ),
+                io.Combo.Input(
+                    "seed_mode", options=list(SEED_MODES), default="increment",
+                    tooltip="Seeds of the others: increment counts up, fixed keeps one (noise burns in), "
+                    "hashed draws one for each.",
+                ),
+            ],
+            outputs=[
+                sockets.Plan.Output("plan", tooltip="Connect to ISI Iterate."),
+                io.Int.Output("count", tooltip="How many iterations the plan has."),
+                io.String.Output("summary", tooltip="The plan as a table, a line an iteration."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, script, steps, cfg, denoise, final_denoise, curve, seed, seed_mode) -> io.NodeOutput:
+        plan = make_plan(parse(script), steps, cfg, denoise, final_denoise, curve, seed, seed_mode)
+        table = plan.table()
+        return io.NodeOutput(plan, len(plan), table, ui={"text": [table]})
+
+
+class Iterate(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ISI_Iterate",
+            display_name="ISI Iterate",
+            category=CATEGORY,
+            description="Runs a plan: each step is image-to-image on what the step before it made. "
+            "Each finished iteration is saved at once under output/isi, and queueing again goes on where a "
+            "run stopped. Without an image the first step is text-to-image.",
+            search_aliases=["loop", "loopback", "iterative img2img", "KSampler loop", "feedback"],
+            is_output_node=True,
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            inputs=[
+                io.Model.Input("model", tooltip="The model that samples every step."),
+                io.Clip.Input("clip", tooltip="Encodes the prompts of the plan."),
+                io.Vae.Input("vae", tooltip="Turns pictures into latents and back; the one of the model."),
+                sockets.Plan.Input("plan", tooltip="From ISI Script or another plan maker."),
+                io.String.Input(
+                    "negative", default="", multiline=True, dynamic_prompts=False,
+                    tooltip="What no step should show.",
+                ),
+                io.Combo.Input("sampler_name", options=SAMPLERS, default="euler", tooltip="As in KSampler."),
+                io.Combo.Input("scheduler", options=SCHEDULERS, default="normal", tooltip="As in KSampler."),
+                io.Image.Input(
+                    "image", optional=True,
+                    tooltip="Where the first step starts. Not connected: it starts from text alone.",
+                ),
+                io.Mask.Input(
+                    "mask", optional=True,
+                    tooltip="1 where the picture may change; everything else stays bit for bit.",
+                ),
+                io.Int.Input(
+                    "width", default=512, min=8, max=16384, optional=True,
+                    tooltip="Width of a text-to-image first step; not used with an image.",
+                ),
+                io.Int.Input(
+                    "height", default=512, min=8, max=16384, optional=True,
+                    tooltip="Height of a text-to-image first step; not used with an image.",
+                ),
+                sockets.Memory.Input("memory", optional=True, tooltip="What a step takes over (ISI Memory)."),
+                sockets.Drift.Input("drift", optional=True, tooltip="Keeps colours (ISI Drift Lock)."),
+                sockets.Stop.Input("stop", optional=True, tooltip="Ends early (ISI Stop When Settled)."),
+                sockets.Conditioner.Input(
+                    "conditioner", optional=True,
+                    tooltip="A ControlNet or concat model that follows the moving picture.",
+                ),
+                io.String.Input(
+                    "run_name", default="", optional=True,
+                    tooltip="Folder under output/isi, and name for ISI Open Run. Empty: named by content.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output("image", tooltip="The last iteration."),
+                io.Latent.Output("latent", tooltip="The last iteration's latent."),
+                sockets.Run.Output("run", tooltip="All iterations: for ISI Run Images, ISI Contact Sheet."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(
+        cls, model, clip, vae, plan, negative, sampler_name, scheduler, image=None, mask=None, width=512,
+        height=512, memory=None, drift=None, stop=None, conditioner=None, run_name="",
+    ) -> io.NodeOutput:  # fmt: skip
+        request = Request(
+            model, clip, vae, plan, negative, sampler_name, scheduler, image, mask, width, height,
+            memory or Memory(), drift, stop, conditioner, run_name,
+        )  # fmt: skip
+        notes = {"prompt": json.dumps(cls.hidden.prompt)} if cls.hidden.prompt else {}
+        notes |= {name: json.dumps(value) for name, value in (cls.hidden.extra_pnginfo or {}).items()}
+        result = run_plan(request, notes)
+        shown = {"images": [result.shown], "isi_run": [{"run": result.run.name, "count": len(result.run)}]}
+        return io.NodeOutput(result.image, result.latent, result.run, ui=shown)
+
+
+class MemoryNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ISI_Memory",
+            display_name="ISI Memory",
+            category=CATEGORY,
+            description="What a step takes over from the ones before it: the last picture alone, a fading "
+            "mix of all (ema), or the last one pulled back to the first (anchor).",
+            search_aliases=["feedback", "moving average", "anchor image"],
+            inputs=[
+                io.Combo.Input(
+                    "carry", options=list(CARRIES), default="image",
+                    tooltip="image decodes and encodes between steps; latent skips that: no VAE loss, but no "
+                    "drift lock either.",
+                ),
+                io.Combo.Input(
+                    "blend", options=list(BLENDS), default="last",
+                    tooltip="last: only the last result. ema: m = (1 - amount) m + amount result. "
+                    "anchor: (1 - amount) result + amount first picture.",
+                ),
+                io.Float.Input(
+                    "amount", default=0.5, min=0.0, max=1.0, step=0.01,
+                    tooltip="ema: share of the new result (1 = no memory). anchor: pull to the first picture "
+                    "(0 = none). Not used with last.",
+                ),
+            ],
+            outputs=[sockets.Memory.Output("memory", tooltip="Connect to ISI Iterate.")],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, carry, blend, amount) -> io.NodeOutput:
+        return io.NodeOutput(Memory(carry, blend, amount))
+
+
+class DriftLockNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ISI_DriftLock",
+            display_name="ISI Drift Lock",
+            category=CATEGORY,
+            description="Keeps colours from drifting over many iterations: each result gets the mean and "
+            "spread of a reference per channel before the next step starts from it.",
+            search_aliases=["color correction", "colour match", "hue drift", "color drift"],
+            inputs=[
+                io.Combo.Input(
+                    "reference", options=list(REFERENCES), default="initial image",
+                    tooltip="What colours to keep. Without an initial image the first result is used.",
+                ),
+                io.Float.Input(
+                    "strength", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="0 is off, 1 is full."
+                ),
+                io.Boolean.Input(
+                    "save_corrected", default=False,
+                    tooltip="Off: what is saved and put out is the result as sampled, and only the next step "
+                    "starts from the corrected one. On: the corrected picture is saved too.",
+                ),
+                io.Image.Input("image", optional=True, tooltip="The picture for reference = given image."),
+                io.Mask.Input(
+                    "mask", optional=True,
+                    tooltip="Pixels that should change colour: they are not counted.",
+                ),
+            ],
+            outputs=[sockets.Drift.Output("drift", tooltip="Connect to ISI Iterate.")],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, reference, strength, save_corrected, image=None, mask=None) -> io.NodeOutput:
+        if reference == "given image" and image is None:
+            raise ValueError("ISI Drift Lock is set to a given image: connect an IMAGE to its image input.")
+        name = content_hash(image) if reference == "given image" else ""
+        lock = DriftLock(reference, strength, save_corrected, name)
+        return io.NodeOutput(Drift(lock, image if name else None, mask))
+
+
+class StopWhenSettled(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ISI_StopWhenSettled",
+            display_name="ISI Stop When Settled",
+            category=CATEGORY,
+            description="Ends a run once the picture stops changing.",
+            search_aliases=["early stop", "converged", "loop until"],
+            inputs=[
+                io.Float.Input(
+                    "threshold", default=0.01, min=0.0, max=1.0, step=0.001,
+                    tooltip="Root mean square change between two iterations (0..1) that counts as settled.",
+                ),
+                io.Int.Input(
+                    "patience", default=2, min=1, max=1000,
+                    tooltip="How many iterations in a row must be below it.",
+                ),
+            ],
+            outputs=[sockets.Stop.Output("stop", tooltip="Connect to ISI Iterate.")],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, threshold, patience) -> io.NodeOutput:
+        return io.NodeOutput(Settle(threshold, patience))
+
+
+class ControlNet(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ISI_ControlNetConditioner",
+            display_name="ISI ControlNet Conditioner",
+            category=CATEGORY,
+            description="A ControlNet whose hint is made at each step from the picture the step starts from.",
+            search_aliases=["controlnet loop", "controlnet tile", "moving hint"],
+            inputs=[
+                io.ControlNet.Input("control_net", tooltip="A ControlNet that belongs to the model."),
+                io.Combo.Input(
+                    "hint", options=HINTS, default="picture",
+                    tooltip="picture: the picture itself (tile models). edges: its Canny edges.",
+                ),
+                io.Float.Input(
+                    "strength", default=1.0, min=0.0, max=10.0, step=0.01, tooltip="0 is off."
+                ),
+                io.Float.Input(
+                    "start_percent", default=0.0, min=0.0, max=1.0, step=0.001,
+                    tooltip="Where in the full schedule it begins to act.",
+                ),
+                io.Float.Input(
+                    "end_percent", default=1.0, min=0.0, max=1.0, step=0.001,
+                    tooltip="Where in the full schedule it stops.",
+                ),
+                sockets.Conditioner.Input(
+                    "conditioner", optional=True, tooltip="Another conditioner that acts before this one."
+                ),
+            ],
+            outputs=[sockets.Conditioner.Output("conditioner", tooltip="Connect to ISI Iterate.")],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(
+        cls, control_net, hint, strength, start_percent, end_percent, conditioner=None
+    ) -> io.NodeOutput:
+        return io.NodeOutput(
+            ControlNetConditioner(control_net, strength, start_percent, end_percent, hint, conditioner)
+        )
+
+
+NODES: list[type[io.ComfyNode]] = [Script, Iterate, MemoryNode, DriftLockNode, StopWhenSettled, ControlNet]
