@@ -12,25 +12,23 @@ ComfyUI: a `Sampler` samples, a `Listener` hears what happened.
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from .drift import DriftLock, match_statistics
 from .lens import Masked, Resize, View, Whole, composite
 from .memory import Memory, blend
 from .plan import Plan, Step, canonical
-from .settle import Settle, settled
+from .settle import Settle, change, settled
 from .store import DamagedEntry, Entry, Store
 
 VERSION = 1
 """Part of every key: raise it when the same job would give other pictures than before."""
-
-PICTURES = ("picture", "next_picture")
 
 
 @dataclass(frozen=True)
@@ -97,11 +95,6 @@ class Job:
                 "ISI Memory carries latents, but this plan crops, pads or resizes the picture: "
                 "set `carry` to image."
             )
-        if self.memory.blend != "last" and not whole:
-            raise ValueError(
-                f"ISI Memory blends ({self.memory.blend}), but this plan crops, pads or resizes the picture: "
-                "set `blend` to last."
-            )
         if self.drift is None:
             return
         if self.memory.carry == "latent":
@@ -111,6 +104,12 @@ class Job:
         if not all(isinstance(lens, Whole | Masked | Resize) for lens in lenses):
             raise ValueError(
                 "ISI Drift Lock works on whole pictures, but this plan crops or pads: disconnect it."
+            )
+        batch = 1 if self.picture is None else len(self.picture)
+        if self.reference is not None and len(self.reference) not in (1, batch):
+            raise ValueError(
+                f"ISI Drift Lock's image has {len(self.reference)} pictures, but the run has {batch}: "
+                f"connect 1 or {batch}."
             )
 
 
@@ -156,7 +155,7 @@ def iterate(job: Job, keys: Sequence[str], sample: Sampler, store: Store, listen
     todo = pending(keys, store)
     state: _State | None = _first_state(job)
     entry: Entry | None = None
-    changes: list[float | None] = []
+    changes: list[float] = []
     for index, (step, key) in enumerate(zip(job.plan.steps, keys, strict=True)):
         began = time.perf_counter()
         if index in todo:
@@ -213,11 +212,11 @@ def _advance(job: Job, index: int, step: Step, state: _State, sample: Sampler) -
     else:
         out, came_from = corrected, before
     init = state.init if state.init is not None else (out if came_from is None else came_from)
-    carried = out if came_from is None else blend(job.memory, came_from, out, init)
+    carried = blend(job.memory, came_from, out, init)
 
     latent = carried if job.memory.carry == "latent" else None
     following = _State(saved if latent is not None else planar(carried), latent, init, reference)
-    facts = {"change": _rms(before, after)}
+    facts = {"change": math.inf if before is None else change(before, after)}
     return _entry(job, saved, sampled.latent, following, facts), following
 
 
@@ -225,8 +224,7 @@ def _correct(job: Job, step: Step, before: Tensor | None, after: Tensor, referen
     """The picture with the drift lock's correction; pixels that the step may not touch stay as they were."""
     if job.drift is None or reference is None or reference is after or job.drift.strength == 0:
         return after
-    colour = match_statistics(after[..., :3], reference[..., :3], job.drift.strength, job.drift_mask)
-    corrected = torch.cat([colour, after[..., 3:]], -1)
+    corrected = match_statistics(after, reference, job.drift.strength, job.drift_mask)
     if isinstance(step.lens, Masked) and before is not None:
         return composite(before, corrected, job.plan.assets[step.lens.composite])
     return corrected
@@ -247,7 +245,8 @@ def _entry(job: Job, picture: Tensor, latent: Tensor, following: _State, facts: 
         tensors["next_picture"] = following.picture
     if following.latent is not None and following.latent is not latent:
         tensors["next_latent"] = following.latent
-    if job.memory.blend == "anchor" and following.init is not None and following.init is not job.picture:
+    own_init = job.memory.carry == "latent" or following.init is not job.picture
+    if job.memory.blend == "anchor" and following.init is not None and own_init:
         tensors["init"] = following.init
     given = _first_state(job).reference
     if job.drift and following.reference is not None and following.reference is not given:
@@ -257,7 +256,8 @@ def _entry(job: Job, picture: Tensor, latent: Tensor, following: _State, facts: 
 
 def _load_state(job: Job, entry: Entry) -> _State:
     """The state that `_entry` wrote."""
-    tensors = {name: planar(t) if name in PICTURES else t for name, t in entry.tensors.items()}
+    pictures = {"picture", "next_picture", "reference"} | ({"init"} if job.memory.carry == "image" else set())
+    tensors = {name: planar(t) if name in pictures else t for name, t in entry.tensors.items()}
     carries_latent = job.memory.carry == "latent"
     return _State(
         tensors.get("next_picture", tensors["picture"]),
@@ -291,9 +291,10 @@ def _picture(store: Store, key: str, entry: Entry | None) -> Callable[[], Tensor
     return load
 
 
-def _change(store: Store, key: str, entry: Entry | None) -> float | None:
+def _change(store: Store, key: str, entry: Entry | None) -> float:
+    """How much an iteration changed the picture; infinite where the store no longer knows."""
     found = entry or store.get(key)
-    return found.facts["change"] if found else None
+    return found.facts["change"] if found else math.inf
 
 
 def _condition(store: Store, key: str) -> str:
@@ -301,13 +302,6 @@ def _condition(store: Store, key: str) -> str:
         return "missing" if store.get(key) is None else "good"
     except DamagedEntry:
         return "damaged"
-
-
-def _rms(before: Tensor | None, after: Tensor) -> float | None:
-    """Root mean square difference of two pictures; None where they can't be compared."""
-    if before is None or before.shape != after.shape:
-        return None
-    return (after.float() - before.float()).square().mean().sqrt().item()
 
 
 def _hash(value: Any) -> str:

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, uint8
 
 log = logging.getLogger("isi.store")
@@ -56,12 +56,14 @@ class Store:
         """The entry, or None where there is none. Raises DamagedEntry, having removed what is not whole."""
         path = self._path(key)
         try:
-            with safe_open(path, "pt") as file:
-                note = json.loads((file.metadata() or {})["isi"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except FileNotFoundError:
+            data = path.read_bytes()
+        except OSError:
             return None
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
+        try:
+            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+            note = json.loads(header["__metadata__"]["isi"])
+            tensors = load(data)
+        except (SafetensorError, KeyError, ValueError) as error:
             self._remove(path)
             raise DamagedEntry(f"{path.name}: {error}") from error
         if note["checksum"] != checksum(tensors, note["facts"]):

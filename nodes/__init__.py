@@ -2,10 +2,17 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import differential, mini, upscale
+from . import differential, isi_iterate, mini, plans, runs, upscale
 
 # One module a family; each names its nodes in NODES.
-FAMILIES: list = [differential, mini, upscale]
+FAMILIES: list = [
+    isi_iterate,
+    plans,
+    runs,
+    differential,
+    upscale,
+    mini,
+]
 
 
 class IsiExtension(ComfyExtension):
