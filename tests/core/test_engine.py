@@ -12,7 +12,7 @@ from isi.core.lens import Resize
 from isi.core.memory import Memory
 from isi.core.plan import Plan, Step
 from isi.core.settle import Settle
-from isi.core.store import Store
+from isi.core.store import DamagedEntry, Store
 
 
 def plan(count: int, **changes) -> Plan:
@@ -138,8 +138,6 @@ def test_what_is_pending(states):
         def get(self, key):
             state = states[int(key)]
             if state == "damaged":
-                from isi.core.store import DamagedEntry
-
                 raise DamagedEntry
             return object() if state == "good" else None
 
