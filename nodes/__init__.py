@@ -2,17 +2,10 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import differential, isi_iterate, mini, plans, runs, upscale
+from . import concat_conditioning, differential, isi_iterate, mini, plans, runs, upscale
 
 # One module a family; each names its nodes in NODES.
-FAMILIES: list = [
-    isi_iterate,
-    plans,
-    runs,
-    differential,
-    upscale,
-    mini,
-]
+FAMILIES: list = [concat_conditioning, differential, isi_iterate, mini, plans, runs, upscale]
 
 
 class IsiExtension(ComfyExtension):
