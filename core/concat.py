@@ -192,14 +192,15 @@ def light_gradient(side: str, height: int, width: int) -> Tensor:
 
 def low_resolution_alphas() -> Tensor:
     """abar_t `[1000]` of the x4 upscaler's low-resolution schedule: beta 1e-4 to 0.02, scaled linear."""
-    betas = torch.linspace(1e-4**0.5, 0.02**0.5, 1000, dtype=torch.float64) ** 2
+    # In float32, as DDPMScheduler has it: at level 0 the rounding of 1 - abar shows in the sixth decimal.
+    betas = torch.linspace(1e-4**0.5, 0.02**0.5, 1000, dtype=torch.float32) ** 2
     return torch.cumprod(1 - betas, 0)
 
 
 def add_noise(x: Tensor, noise: Tensor, level: int) -> Tensor:
     """q(x_t | x_0) at t = `level`: sqrt(abar_t) x + sqrt(1 - abar_t) noise (Ho et al. 2020, eq. 4)."""
-    abar = low_resolution_alphas()[level].item()
-    return abar**0.5 * x + (1 - abar) ** 0.5 * noise
+    abar = low_resolution_alphas()[level].to(x.device)
+    return abar.sqrt() * x + (1 - abar).sqrt() * noise
 
 
 def image_guidance(denoised: Tensor, image_only: Tensor, null: Tensor, s_image: float) -> Tensor:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import comfy.utils
+import folder_paths
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ..core.concat import light_gradient

@@ -77,8 +77,8 @@ class ConcatConditioning(io.ComfyNode):
             display_name="ISI Concat Conditioning",
             category=CATEGORY,
             description="One node for every model that takes more than the noisy latent: depth-to-image, x4 "
-            "upscaler, instruct-pix2pix, IC-Light, inpainting, Marigold. It looks at the model, takes what that "
-            "kind needs, and says what is missing.",
+            "upscaler, instruct-pix2pix, IC-Light, inpainting, Marigold. It looks at the model, takes what "
+            "that kind needs, and says what is missing.",
             search_aliases=[
                 "concat",
                 "depth2img",
@@ -131,8 +131,8 @@ class ICLight(io.ComfyNode):
             node_id="ISI_ICLight",
             display_name="ISI IC-Light",
             category=CATEGORY,
-            description="Relights a foreground with IC-Light on any SD 1.5 model: by prompt and a light from one "
-            "side (FC), or to fit a background (FBC).",
+            description="Relights a foreground with IC-Light on any SD 1.5 model: by prompt and a light from "
+            "one side (FC), or to fit a background (FBC).",
             search_aliases=["ic-light", "iclight", "relight", "relighting", "light", "fc", "fbc"],
             inputs=[
                 io.Model.Input("model", tooltip="Any SD 1.5 model with 4 input channels. LoRAs come before."),
@@ -158,8 +158,8 @@ class ICLight(io.ComfyNode):
                     options=["none", *SIDES, "image"],
                     default="none",
                     optional=True,
-                    tooltip="Where the light comes from: it makes the latent output, to sample with denoise 0.9. "
-                    "none: an empty latent, denoise 1.",
+                    tooltip="Where the light comes from: it makes the latent output, to sample with denoise "
+                    "0.9. none: an empty latent, denoise 1.",
                 ),
                 io.Image.Input(
                     "light_image",
@@ -187,8 +187,8 @@ class ICLight(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, positive, negative, vae, file, foreground, mask=None, background=None, light_source="none",
-        light_image=None, matte=0.5,
+        cls, model, positive, negative, vae, file, foreground, mask=None, background=None,
+        light_source="none", light_image=None, matte=0.5,
     ) -> io.NodeOutput:  # fmt: skip
         padded, found = ic_light.add_differences(model, ic_light.read_differences(file))
         sources = concat.Sources(image=foreground, mask=mask, background=background, grey=matte)
@@ -221,8 +221,8 @@ class EditGuider(io.ComfyNode):
             node_id="ISI_EditGuider",
             display_name="ISI Edit Guider",
             category=CATEGORY,
-            description="Guides an instruct-pix2pix model by text and by image, each with its own scale, constant "
-            "or changing from the first step to the last.",
+            description="Guides an instruct-pix2pix model by text and by image, each with its own scale, "
+            "constant or changing from the first step to the last.",
             search_aliases=["instruct pix2pix", "ip2p", "dual cfg", "image cfg", "three-way cfg", "guider"],
             inputs=[
                 io.Model.Input("model", tooltip="The model from ISI Concat Conditioning."),
@@ -287,8 +287,8 @@ class ConcatConditioner(io.ComfyNode):
             node_id="ISI_ConcatConditioner",
             display_name="ISI Concat Conditioner",
             category=CATEGORY,
-            description="Lets ISI Iterate run a model that takes more than the noisy latent. Each step works on "
-            "the picture that the last one made: 'make it night; add snow; turn the car red'.",
+            description="Lets ISI Iterate run a model that takes more than the noisy latent. Each step works "
+            "on the picture that the last one made: 'make it night; add snow; turn the car red'.",
             search_aliases=["concat", "instruct pix2pix loop", "edit loop", "iterate", "conditioner"],
             inputs=[
                 kind_input(),
