@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..core.blend import BLENDS
+from ..core.demofusion import DemoFusion
 from ..core.tiling import WRAPS, Tiling
+from ..core.upscale_plan import Upscale, parse_denoises, target_size, upscale_plan
+from ..host.cost import estimate
 from ..host.tiled import TiledHandler, patch_tiled
+from . import sockets
 
 CATEGORY = "ISI/upscale"
 
@@ -93,4 +97,162 @@ class TiledSampling(io.ComfyNode):
         return io.NodeOutput(patch_tiled(model[0], handler))
 
 
-NODES: list[type[io.ComfyNode]] = [TiledSampling]
+class UpscaleNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ISI_Upscale",
+            display_name="ISI Upscale",
+            category=CATEGORY,
+            description="Writes a plan that enlarges a picture in stages, each sampled in tiles on top of the "
+            "one before it. Connect it to ISI Iterate, alone or after another plan.",
+            search_aliases=["hires fix", "progressive upscale", "demofusion", "4x", "8x", "ultimate upscale"],
+            inputs=[
+                io.Image.Input(
+                    "image", tooltip="The picture to enlarge, or the one that the loop starts from."
+                ),
+                io.String.Input(
+                    "prompt", multiline=True, dynamic_prompts=True,
+                    tooltip="What the picture shows; the material and style matter more than the scene.",
+                ),
+                io.Float.Input(
+                    "factor", default=2.0, min=0.0, max=64.0, step=0.05,
+                    tooltip="How many times as wide and high. Not used when width or height is set.",
+                ),
+                io.Int.Input(
+                    "width", default=0, min=0, max=131072,
+                    tooltip="Exact width in pixels; 0 follows the factor, or the height and the aspect.",
+                ),
+                io.Int.Input(
+                    "height", default=0, min=0, max=131072,
+                    tooltip="Exact height in pixels; 0 follows the factor, or the width and the aspect.",
+                ),
+                io.Int.Input(
+                    "stages", default=0, min=0, max=16,
+                    tooltip="In how many steps it grows. 0: as many as keep each at most twice as large.",
+                ),
+                io.String.Input(
+                    "denoise", default="0.4",
+                    tooltip="How much each stage may change: one number, or one for each stage with commas: "
+                    "0.5, 0.35. DemoFusion works with 0.7 and more.",
+                ),
+                io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Sampler steps of each stage."),
+                io.Float.Input(
+                    "cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="How strongly the prompt acts."
+                ),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=2**64 - 1, control_after_generate=True,
+                    tooltip="Seed of the first stage; the others count up from it.",
+                ),
+                *tiling_inputs(),
+                io.Int.Input(
+                    "tile_batch", default=1, min=1, max=64,
+                    tooltip="Tiles that go through the model at once; the picture stays the same.",
+                ),
+                io.Boolean.Input(
+                    "demofusion", default=False,
+                    tooltip="Keeps the composition at high denoise: each stage is held to the picture before "
+                    "it, and every tile is mixed with a look at the whole. Doubles the work.",
+                ),
+                io.Float.Input(
+                    "skip_residual", default=3.0, min=0.01, max=100.0, step=0.1, advanced=True,
+                    tooltip="DemoFusion: exponent of the hold to the picture before. Higher lets go earlier.",
+                ),
+                io.Float.Input(
+                    "dilated_sampling", default=1.0, min=0.01, max=100.0, step=0.1, advanced=True,
+                    tooltip="DemoFusion: exponent of the look at the whole. Higher lets go earlier.",
+                ),
+                io.Float.Input(
+                    "blur", default=1.0, min=0.01, max=100.0, step=0.1, advanced=True,
+                    tooltip="DemoFusion: exponent of the blur before the look at the whole.",
+                ),
+                io.Float.Input(
+                    "skip_flat", default=0.0, min=0.0, max=1.0, step=0.005, advanced=True,
+                    tooltip="At denoise 0.5 and less, tiles with no detail above this are left as they are. "
+                    "0 is off; 0.03 is a good start.",
+                ),
+                io.Boolean.Input(
+                    "allow_gigapixel", default=False, advanced=True,
+                    tooltip="Confirms a result of more than 1,000,000,000 pixels.",
+                ),
+            ],
+            outputs=[
+                sockets.Plan.Output("plan", tooltip="Connect to ISI Iterate or ISI Join Plans."),
+                io.Int.Output("width", tooltip="Width of the result in pixels."),
+                io.Int.Output("height", tooltip="Height of the result in pixels."),
+                io.String.Output("summary", tooltip="The plan as a table, a line a stage."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(
+        cls, image, prompt, factor, width, height, stages, denoise, steps, cfg, seed, tile_size, overlap,
+        blend, shift_grid, wrap, tile_batch, demofusion, skip_residual, dilated_sampling, blur, skip_flat,
+        allow_gigapixel,
+    ) -> io.NodeOutput:  # fmt: skip
+        size = image.shape[1], image.shape[2]
+        target = target_size(*size, factor, height, width, allow_gigapixel)
+        tiling = Tiling(tile_size, overlap, blend, tile_batch, shift_grid, wrap, skip_flat)
+        fusion = DemoFusion(1, skip_residual, dilated_sampling, blur) if demofusion else None
+        how = Upscale(prompt, steps, cfg, parse_denoises(denoise), seed, tiling, fusion)
+        plan = upscale_plan(size, target, stages, how)
+        table = plan.table()
+        return io.NodeOutput(plan, target[1], target[0], table, ui={"text": [table]})
+
+
+class UpscaleCost(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ISI_UpscaleCost",
+            display_name="ISI Upscale Cost",
+            category=CATEGORY,
+            description="What tiled sampling will cost, before it runs: tiles, model calls, memory, time, and "
+            "the grid of tiles drawn over the picture.",
+            search_aliases=["estimate", "how long", "vram", "tile preview", "tile grid"],
+            is_output_node=True,
+            inputs=[
+                io.Model.Input(
+                    "model", tooltip="The model that will sample; without a plan, from ISI Tiled Sampling."
+                ),
+                io.Image.Input(
+                    "image",
+                    tooltip="With a plan: the picture it starts from. Without: the picture as it is sampled.",
+                ),
+                io.Int.Input(
+                    "steps", default=20, min=1, max=10000, tooltip="Sampler steps. Not used with a plan."
+                ),
+                io.Float.Input(
+                    "cfg", default=7.0, min=0.0, max=100.0, step=0.1,
+                    tooltip="At 1 only the positive prompt is computed. Not used with a plan.",
+                ),
+                sockets.Plan.Input("plan", optional=True, tooltip="From ISI Upscale, or any other plan."),
+                io.Conditioning.Input(
+                    "positive", optional=True,
+                    tooltip="Any prompt of this model: one tile is sampled for three steps to time it.",
+                ),
+            ],
+            outputs=[
+                io.String.Output("report", tooltip="The costs as text."),
+                io.Image.Output("grid", tooltip="The tiles of the largest stage over the picture."),
+                io.Int.Output("tiles", tooltip="Tiles of the largest stage, for tile_prompts."),
+                io.Int.Output("calls", tooltip="Model calls of the whole run."),
+                io.Float.Output("seconds", tooltip="Expected time; 0 without `positive`."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, model, image, steps, cfg, plan=None, positive=None) -> io.NodeOutput:
+        estimated = estimate(model, image, steps, cfg, plan, positive)
+        shown = ui.PreviewImage(estimated.grid, cls=cls).as_dict() | {"text": [estimated.report]}
+        return io.NodeOutput(
+            estimated.report,
+            estimated.grid,
+            estimated.tiles,
+            estimated.calls,
+            estimated.seconds,
+            ui=shown,
+        )
+
+
+NODES: list[type[io.ComfyNode]] = [TiledSampling, UpscaleNode, UpscaleCost]
