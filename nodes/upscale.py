@@ -104,7 +104,7 @@ class UpscaleNode(io.ComfyNode):
             node_id="ISI_Upscale",
             display_name="ISI Upscale",
             category=CATEGORY,
-            description="Writes a plan that enlarges a picture in stages, each sampled in tiles on top of the "
+            description="Writes a plan that enlarges a picture in stages, each sampled in tiles upon the "
             "one before it. Connect it to ISI Iterate, alone or after another plan.",
             search_aliases=["hires fix", "progressive upscale", "demofusion", "4x", "8x", "ultimate upscale"],
             inputs=[
@@ -207,7 +207,7 @@ class UpscaleCost(io.ComfyNode):
             node_id="ISI_UpscaleCost",
             display_name="ISI Upscale Cost",
             category=CATEGORY,
-            description="What tiled sampling will cost, before it runs: tiles, model calls, memory, time, and "
+            description="What tiled sampling will cost, before it runs: tiles, model calls, memory, time and "
             "the grid of tiles drawn over the picture.",
             search_aliases=["estimate", "how long", "vram", "tile preview", "tile grid"],
             is_output_node=True,

@@ -9,10 +9,11 @@ def oracle(denoise, latent_format=None, flow=False, **attributes):
     """A MODEL whose denoised prediction is `denoise(call)`.
 
     `call` is a dict: `x`, `sigma` (as `[B, 1, ...]`), `c_concat`, `c_crossattn`, `control`, `options` and
-    the rest of the model's conditions. `model.model.calls` records the shape of every input, and
-    `model.model.budget` every shape that the host asked the memory of. `attributes` are set on the
-    diffusion model.
+    the rest of the model's conditions. A prompt's `canvas` entry comes as `c_concat`.
+    `model.model.calls` records the shape of every input, and `model.model.budget` every shape that the
+    host asked the memory of. `attributes` are set on the diffusion model.
     """
+    import comfy.conds
     import comfy.latent_formats
     import comfy.model_base
     import comfy.model_patcher
@@ -34,6 +35,14 @@ def oracle(denoise, latent_format=None, flow=False, **attributes):
             sigma = t.reshape(-1, *[1] * (x.ndim - 1)).to(x)
             call = {"x": x, "sigma": sigma, "c_concat": c_concat, "c_crossattn": c_crossattn}
             return denoise(call | {"control": control, "options": transformer_options} | rest)
+
+        def extra_conds(self, **kwargs):
+            out = super().extra_conds(**kwargs)
+            if "canvas" in kwargs:
+                out["c_concat"] = comfy.conds.CONDNoiseShape(kwargs["canvas"])
+            if "reference_latents" in kwargs:
+                out["ref_latents"] = comfy.conds.CONDList(kwargs["reference_latents"])
+            return out
 
         def memory_required(self, input_shape, cond_shapes=None):
             self.budget.append(tuple(input_shape))
