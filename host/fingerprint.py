@@ -12,8 +12,9 @@ import functools
 import hashlib
 import types
 import uuid
+import weakref
+from contextlib import suppress
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import comfy.model_patcher
 import comfy.sd
@@ -30,8 +31,8 @@ PATCHER_FIELDS = (
     "patches", "object_patches", "model_options", "weight_wrapper_patches", "hook_patches", "forced_hooks",
     "callbacks", "wrappers", "injections", "attachments", "additional_models", "force_cast_weights",
 )  # fmt: skip
-_tokens: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
-_weights: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+_tokens: dict[int, tuple[weakref.ref, str]] = {}
+_weights: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
 
 def fingerprint(value: Any) -> str:
@@ -169,8 +170,12 @@ def _cell(cell: types.CellType) -> Any:
 
 
 def _token(value: Any) -> str:
-    """A name for an opaque object that only this process knows."""
-    try:
-        return _tokens.setdefault(value, uuid.uuid4().hex)
-    except TypeError:  # it takes no weak reference, or has no hash
-        return uuid.uuid4().hex
+    """A name for an opaque object that only this process knows, as long as the object lives."""
+    key = id(value)
+    found = _tokens.get(key)
+    if found:
+        return found[1]
+    token = uuid.uuid4().hex
+    with suppress(TypeError):  # what takes no weak reference equals nothing, not even itself
+        _tokens[key] = weakref.ref(value, lambda _: _tokens.pop(key, None)), token
+    return token

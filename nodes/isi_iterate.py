@@ -10,9 +10,10 @@ from ..core.drift import REFERENCES, DriftLock
 from ..core.memory import BLENDS, CARRIES, Memory
 from ..core.plan import content_hash
 from ..core.schedule import CURVES, SEED_MODES, make_plan
-from ..core.script import parse
+from ..core.script import ScriptError, parse
 from ..core.settle import Settle
 from ..host.control_net import HINTS, ControlNetConditioner
+from ..host.gallery import check_run_name
 from ..host.run import Drift, Request, run_plan
 from ..host.sampling import SAMPLERS, SCHEDULERS
 from . import sockets
@@ -73,6 +74,15 @@ class Script(io.ComfyNode):
                 io.String.Output("summary", tooltip="The plan as a table, a line an iteration."),
             ],
         )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, script):
+        """Shows a slip in the script when the graph is queued, before any node runs."""
+        try:
+            parse(script)
+        except ScriptError as error:
+            return str(error)
+        return True
 
     @classmethod
     def execute(cls, script, steps, cfg, denoise, final_denoise, curve, seed, seed_mode) -> io.NodeOutput:
@@ -139,6 +149,15 @@ class Iterate(io.ComfyNode):
                 sockets.Run.Output("run", tooltip="All iterations: for ISI Run Images, ISI Contact Sheet."),
             ],
         )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, run_name=""):
+        """Shows a name that can't be used when the graph is queued."""
+        try:
+            check_run_name(run_name)
+        except ValueError as error:
+            return str(error)
+        return True
 
     @classmethod
     def execute(

@@ -1,8 +1,12 @@
 """Makes the repository importable as the package `isi`, whatever its folder is called."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
+
+# Threads that wait must sleep: spinning ones take the core from those that work. Read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,6 +1,10 @@
 """Fixtures: the real ComfyUI in this process, and real models small enough for a test."""
 
+import atexit
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -9,10 +13,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")  # one thread count, so that resul
 from .harness import Host
 from .tiny import tiny_clip, tiny_model, tiny_vae
 
+# Booted before the test modules are collected, so that they can import the pack's host room at their top.
+BASE = Path(tempfile.mkdtemp(prefix="isi-comfyui-"))
+atexit.register(shutil.rmtree, BASE, ignore_errors=True)
+BOOTED = Host(BASE)
+
 
 @pytest.fixture(scope="session")
-def booted(tmp_path_factory) -> Host:
-    return Host(tmp_path_factory.mktemp("comfyui"))
+def booted() -> Host:
+    return BOOTED
 
 
 @pytest.fixture
