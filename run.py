@@ -104,6 +104,8 @@ def get_comfyui(version: str) -> Path:
         return home
     make_venv()
     HOSTS.mkdir(exist_ok=True)
+    for stale in HOSTS.glob("partial-*"):
+        shutil.rmtree(stale)
     say(f"Getting ComfyUI {version}")
     package, sha256 = SDISTS[version]
     with tempfile.TemporaryDirectory(dir=HOSTS, prefix="partial-") as folder:
