@@ -79,16 +79,8 @@ def install(requirements: list[Path], constraints: Path | None) -> None:
         return
     make_venv()
     say("Installing torch, ComfyUI's requirements and the development tools into .venv (a few minutes, once)")
-    command = [
-        PYTHON,
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--quiet",
-        "--progress-bar",
-        "on",
-    ]
+    command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
+    command += [] if sys.stdout.isatty() else ["--quiet"]
     for path in requirements:
         command += ["-r", path]
     if constraints:

@@ -1,6 +1,6 @@
 """Renders the input pictures of the shipped workflows, scenes of the mini world, to assets/examples/.
 
-    .venv/bin/python -m tools.make_examples
+.venv/bin/python -m tools.make_examples
 """
 
 from __future__ import annotations

@@ -103,13 +103,10 @@ def make_ui(name: str, opened: browser.FrontEnd) -> graphs.Graph:
     if notes:
         add_note(workflow, "\n\n".join(notes))
     opened.load(workflow)
-    missing = opened.evaluate("() => app.rootGraph.nodes.filter(node => node.has_errors).map(n => n.type)")
-    if missing:
-        raise SystemExit(f"{name}: the front end does not know {', '.join(missing)}")
     completed = opened.prompt()
-    lost = {node_id for node_id in graph if node_id not in completed}
+    lost = {node["class_type"] for node_id, node in graph.items() if node_id not in completed}
     if lost:
-        raise SystemExit(f"{name}: nodes {sorted(lost)} got lost in the front end")
+        raise SystemExit(f"{name}: the front end does not know {', '.join(sorted(lost))}")
     write(WORKFLOWS / f"{name}.json", workflow)
     write(WORKFLOWS / "api" / f"{name}.json", completed)
     return completed
