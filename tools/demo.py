@@ -21,7 +21,7 @@ class Bar:
 
     def __init__(self) -> None:
         self.live = sys.stdout.isatty()
-        self.begun = time.monotonic()
+        self.begun = 0.0
         self.tenth = -1
 
     def on_event(self, kind: str, data: dict) -> None:
@@ -33,6 +33,7 @@ class Bar:
             self.show(node["value"], node["max"])
 
     def show(self, value: float, most: float) -> None:
+        self.begun = self.begun or time.monotonic()
         part = value / most
         text = f"[{'#' * int(part * 40):40}] {value:.0f} of {most:.0f} steps"
         text += f", {time.monotonic() - self.begun:.0f} s"
@@ -77,14 +78,15 @@ def prepare(args: argparse.Namespace) -> tuple[graphs.Graph, tuple[str, ...]]:
     return graph, arguments
 
 
-def report(graph: graphs.Graph, found: dict[str, list[Path]]) -> None:
+def report(graph: graphs.Graph, found: dict[str, list[Path]], runs: list[str]) -> None:
     """Prints where the pictures are."""
     print()
     for node_id, files in found.items():
+        if graph[node_id]["class_type"] == "ISI_Iterate":
+            continue  # its picture is one of the iterations
         print(f"{graphs.title(graph, node_id) + ':':22} {files[-1]}")
-    runs = sorted((BASE / "output" / "isi").glob("*/"), key=lambda run: run.stat().st_mtime)
-    if runs:
-        print(f"{'The single iterations:':22} {runs[-1]}")
+    for run in runs:
+        print(f"{'The single iterations:':22} {BASE / 'output' / 'isi' / run}")
 
 
 def main() -> int:
@@ -110,7 +112,8 @@ def main() -> int:
         print(error)
         return 1
     bar.close()
-    report(graph, graphs.pictures(outputs, BASE))
+    runs = [run["run"] for output in outputs.values() for run in output.get("isi_run", [])]
+    report(graph, graphs.pictures(outputs, BASE), runs)
     return 0
 
 
