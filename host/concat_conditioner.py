@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.kinds import ModelKind, describe
@@ -46,7 +46,7 @@ class ConcatConditioner(Conditioner):
 
     def identity(self) -> Any:
         earlier = self.before.identity() if self.before else None
-        return ["concat", earlier, self.kind, self.image_cfg, *astuple(self.sources)]
+        return ["concat", earlier, self.kind, self.image_cfg, self.sources]
 
     def condition(self, moment: Moment) -> Moment:
         if self.before:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +12,7 @@ from torch import Tensor
 
 from ..core.concat import image_guidance
 from ..core.kinds import ModelKind, describe
-
-CURVES = {
-    "constant": lambda p: 0.0,
-    "linear": lambda p: p,
-    "aggressive": lambda p: math.sin(p * math.pi / 2),
-    "lazy": lambda p: 1 - math.cos(p * math.pi / 2),
-}
+from ..core.schedule import Curve, denoise_curve
 
 
 @dataclass(frozen=True)
@@ -28,11 +21,11 @@ class Schedule:
 
     start: float
     end: float = 1.0
-    curve: str = "constant"
+    curve: Curve = "constant"
 
-    def at(self, progress: float) -> float:
-        """The scale at a progress of 0 to 1."""
-        return self.start + (self.end - self.start) * CURVES[self.curve](progress)
+    def at(self, step: int, steps: int) -> float:
+        """The scale at a step, 0 to `steps` - 1."""
+        return denoise_curve(self.curve, self.start, self.end, steps)[step]
 
     @property
     def off(self) -> bool:
@@ -49,7 +42,7 @@ class EditGuider(comfy.samplers.CFGGuider):
         self.set_conds(positive, negative)
 
     def predict_noise(self, x, timestep, model_options={}, seed=None):  # noqa: B006 (the host's signature)
-        self.set_cfg(self.text_cfg.at(progress(timestep, model_options)))
+        self.set_cfg(self.text_cfg.at(*step_of(timestep, model_options)))
         return super().predict_noise(x, timestep, model_options, seed)
 
 
@@ -74,13 +67,13 @@ def check_edit_model(found: ModelKind) -> None:
         )
 
 
-def progress(sigma: Tensor, model_options: dict) -> float:
-    """How far the sampling that calls a model at `sigma` is: 0 at its first step, 1 at its last."""
+def step_of(sigma: Tensor, model_options: dict) -> tuple[int, int]:
+    """The step that a sampler which calls the model at `sigma` is in, and how many there are."""
     sigmas = model_options["transformer_options"]["sample_sigmas"]
     steps = len(sigmas) - 1
     # Samplers also call at sigmas between two steps, and in other floats than the schedule's.
     done = int((sigmas[:-1] > sigma.flatten()[0] * (1 + 1e-4)).sum())
-    return min(done, steps - 1) / max(steps - 1, 1)
+    return min(done, steps - 1), steps
 
 
 @dataclass(frozen=True)
@@ -90,7 +83,7 @@ class _ImageGuidance:
     image_cfg: Schedule
 
     def __call__(self, args: dict) -> Tensor:
-        scale = self.image_cfg.at(progress(args["sigma"], args["model_options"]))
+        scale = self.image_cfg.at(*step_of(args["sigma"], args["model_options"]))
         if scale == 1:
             return args["denoised"]
         # Second in the list, so that patches that tell text from no text by `cond_or_uncond` see 1.

@@ -41,7 +41,8 @@ def kind_of_model(model: Any) -> ModelKind:
     family = next((name for config, name in FAMILIES if isinstance(base.model_config, config)), None)
     if family is None or not hasattr(base.diffusion_model, "input_blocks"):
         return _transformer(base)
-    own = base.get_parameter(CONV_IN).shape[1]
+    # Not from the weight: that of a model which is loaded with an IC-Light patch is padded already.
+    own = base.model_config.unet_config["in_channels"]
     padded = padded_channels(model)
     found = model.get_attachment(ATTACHMENT)
     if padded is not None:

@@ -3,12 +3,13 @@
 from comfy_api.latest import io
 
 from ..core.concat import MASK_MODES, MAX_NOISE_LEVEL, SIDES
+from ..core.schedule import CURVES
 from ..host import concat, concat_conditioner, concat_patch, edit_guider, ic_light
 from ..host.model_kind import kind_of_model
+from . import sockets
 
 CATEGORY = "ISI/concat models"
 KIND_OPTIONS = ["auto", *concat.SUPPORTED]
-Conditioner = io.Custom("ISI_CONDITIONER")
 
 
 def kind_input() -> io.Combo.Input:
@@ -239,7 +240,7 @@ class EditGuider(io.ComfyNode):
                 image_cfg_input(),
                 io.Combo.Input(
                     "curve",
-                    options=list(edit_guider.CURVES),
+                    options=list(CURVES),
                     default="constant",
                     optional=True,
                     tooltip="How the scales go from their values to the final ones: constant keeps them, "
@@ -264,7 +265,7 @@ class EditGuider(io.ComfyNode):
                     tooltip="image_cfg at the last step, where the curve is not constant.",
                 ),
             ],
-            outputs=[io.Guider.Output(tooltip="For SamplerCustomAdvanced.")],
+            outputs=[io.Guider.Output("guider", tooltip="For SamplerCustomAdvanced.")],
         )
 
     @classmethod
@@ -294,17 +295,17 @@ class ConcatConditioner(io.ComfyNode):
                 kind_input(),
                 image_cfg_input(),
                 *picture_inputs(),
-                Conditioner.Input(
-                    "before", optional=True, tooltip="A conditioner that acts before this one."
+                sockets.Conditioner.Input(
+                    "conditioner", optional=True, tooltip="Another conditioner that acts before this one."
                 ),
             ],
-            outputs=[Conditioner.Output(tooltip="For the conditioner input of ISI Iterate.")],
+            outputs=[sockets.Conditioner.Output("conditioner", tooltip="Connect to ISI Iterate.")],
         )
 
     @classmethod
-    def execute(cls, kind, image_cfg, before=None, **pictures) -> io.NodeOutput:
+    def execute(cls, kind, image_cfg, conditioner=None, **pictures) -> io.NodeOutput:
         sources = concat.Sources(**pictures)
-        return io.NodeOutput(concat_conditioner.ConcatConditioner(kind, image_cfg, sources, before))
+        return io.NodeOutput(concat_conditioner.ConcatConditioner(kind, image_cfg, sources, conditioner))
 
 
 NODES: list[type[io.ComfyNode]] = [ConcatConditioning, ICLight, EditGuider, ConcatConditioner]
