@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import comfy.latent_formats
-import comfy.model_base
 import comfy.supported_models as supported
+from comfy.model_base import ModelType, Stable_Zero123
 
+from ..core.detect_unet import kinds_by_shape
 from ..core.kinds import DIT, ModelKind
 
 ATTACHMENT = "isi_model_kind"
@@ -26,33 +26,26 @@ FAMILIES = (
     (supported.SD15, "SD1"),
 )
 
-BY_CHANNELS = {
-    4: ("standard",),
-    5: ("depth",),
-    7: ("upscale-x4",),
-    9: ("inpaint",),
-    12: ("ic-light-fbc",),
-}
-
 
 def kind_of_model(model: Any) -> ModelKind:
     """What a MODEL (ModelPatcher) is. An IC-Light patch on it counts: 8 or 12 channels after padding."""
+    padded = padded_channels(model)
+    found = model.get_attachment(ATTACHMENT)
+    if padded is None and found is not None:
+        return found
     base = model.model
     family = next((name for config, name in FAMILIES if isinstance(base.model_config, config)), None)
     if family is None or not hasattr(base.diffusion_model, "input_blocks"):
         return _transformer(base)
     # Not from the weight: that of a model which is loaded with an IC-Light patch is padded already.
     own = base.model_config.unet_config["in_channels"]
-    padded = padded_channels(model)
-    found = model.get_attachment(ATTACHMENT)
     if padded is not None:
         kind = {8: "ic-light-fc", 12: "ic-light-fbc"}.get(padded, "unknown")
         note = f"The weights have {own} input channels; an IC-Light patch makes them {padded}."
         return ModelKind(kind, padded, family, "loaded", "MODEL", notes=(note,))
-    if found is not None:
-        return found
-    kinds = _by_class(base, family, own)
-    return ModelKind(" | ".join(kinds), own, family, "loaded", "MODEL", _scaled_concat(base))
+    kinds = ("zero123",) if isinstance(base, Stable_Zero123) else kinds_by_shape(family, own, alone=False)
+    scaled = base.model_type == ModelType.V_PREDICTION_EDM
+    return ModelKind(" | ".join(kinds), own, family, "loaded", "MODEL", scaled)
 
 
 def padded_channels(model: Any) -> int | None:
@@ -64,23 +57,6 @@ def padded_channels(model: Any) -> int | None:
             if options and options[0].get("pad_weight"):
                 return difference.shape[1]
     return None
-
-
-def _by_class(base: Any, family: str, channels: int) -> tuple[str, ...]:
-    if isinstance(base, comfy.model_base.Stable_Zero123):
-        return ("zero123",)
-    if isinstance(base, comfy.model_base.SVD_img2vid):
-        return ("svd",)
-    if channels == 8:
-        by_family = {"SD1": ("instruct-pix2pix", "ic-light-fc"), "SD2": ("marigold", "instruct-pix2pix")}
-        return by_family.get(family, ("instruct-pix2pix",))
-    if channels == 7 and family != "x4":
-        return ("unknown",)
-    return BY_CHANNELS.get(channels, ("unknown",))
-
-
-def _scaled_concat(base: Any) -> bool:
-    return base.model_type == comfy.model_base.ModelType.V_PREDICTION_EDM
 
 
 def _transformer(base: Any) -> ModelKind:

@@ -2,10 +2,20 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import colour, concat_conditioning, differential, isi_iterate, mini, plans, runs, upscale
+from . import colour, concat_conditioning, differential, isi_iterate, mini, model_files, plans, runs, upscale
 
 # One module a family; each names its nodes in NODES.
-FAMILIES: list = [colour, concat_conditioning, differential, isi_iterate, mini, plans, runs, upscale]
+FAMILIES: list = [
+    colour,
+    concat_conditioning,
+    differential,
+    isi_iterate,
+    mini,
+    model_files,
+    plans,
+    runs,
+    upscale,
+]
 
 
 class IsiExtension(ComfyExtension):

@@ -67,7 +67,7 @@ REFINER = LDM | {
 X4 = LDM | {
     "model_channels": 256, "num_res_blocks": [2, 2, 2, 2], "channel_mult": [1, 2, 2, 4],
     "transformer_depth": [0, 0, 1, 1, 1, 1, 1, 1], "transformer_depth_middle": 1, "adm_in_channels": None,
-    "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0], "context_dim": 1024,
+    "transformer_depth_output": [0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1], "context_dim": 1024,
     "use_linear_in_transformer": True,
 }  # fmt: skip
 SVD = SD2 | {
