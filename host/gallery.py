@@ -17,6 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from ..core.engine import planar
 from ..core.plan import Plan
 from ..core.store import DamagedEntry, Entry, Store, write_atomic
 
@@ -72,7 +73,7 @@ class Run:
                 f"Iteration {number} of the run {self.name!r} is no longer in the store: queue the run "
                 "again, or raise the store's size in ComfyUI's settings."
             )
-        return entry
+        return Entry({**entry.tensors, "picture": planar(entry.tensors["picture"])}, entry.facts)
 
     def save(self) -> None:
         """Writes down which iterations make up this run, so that it can be opened by name."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..core.drift import DriftLock
 from ..core.engine import Iteration, Job, iterate, root_key, step_keys
 from ..core.lens import Masked, Whole
+from ..core.masks import as_mask
 from ..core.memory import Memory
 from ..core.plan import Plan, content_hash
 from ..core.settle import Settle
@@ -179,14 +180,7 @@ def masked_plan(plan: Plan, picture: Tensor | None, mask: Tensor | None) -> Plan
         return plan
     if picture is None:
         raise ValueError("A mask needs a picture that it lies on: connect an image, or no mask.")
-    mask = mask.reshape(-1, *mask.shape[-2:])
-    if mask.shape[1:] != picture.shape[1:3] or mask.shape[0] not in (1, picture.shape[0]):
-        raise ValueError(
-            f"The mask is {list(mask.shape)}, but the image has {picture.shape[0]} pictures of "
-            f"{picture.shape[1]}x{picture.shape[2]}: connect a mask of the image's height, width and batch."
-        )
-    if not torch.isfinite(mask).all():
-        raise ValueError("The mask has NaN or infinite values: connect another mask.")
+    mask = as_mask(mask, *picture.shape[1:3], len(picture))
     if any(not isinstance(step.lens, Whole) for step in plan.steps):
         raise ValueError("This plan brings its own masks, crops or sizes: disconnect the mask.")
     name = content_hash(mask)

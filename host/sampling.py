@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from ..core.engine import Sampled
 from ..core.lens import View
+from ..core.masks import pool_to_latent
 from ..core.plan import Plan, Step
 from .moment import Conditioner, Moment, step_extra
 from .progress import Progress
@@ -95,7 +96,8 @@ class StepSampler:
             samples = empty_latent(self.model, *self.size, ratio)
         start: dict[str, Any] = {"samples": samples}
         if view is not None and view.mask is not None:
-            start["noise_mask"] = pad(view.mask.unsqueeze(-1), ratio).squeeze(-1)
+            # The host's own reduction of masks loses thin strokes.
+            start["noise_mask"] = pool_to_latent(view.mask, ratio).unsqueeze(1)
         if view is None:
             # Nothing to start from: the whole way from noise, whatever the plan says.
             step = replace(step, denoise=1.0)

@@ -267,6 +267,7 @@ BAD = {
     "mask of another batch": ({"mask": torch.ones(3, 64, 64)}, "mask"),
     "two channels": ({"image": torch.ones(1, 64, 64, 2)}, "channels"),
     "nan": ({"image": torch.full((1, 64, 64, 3), torch.nan)}, "NaN"),
+    "nan in the mask": ({"mask": torch.full((1, 64, 64), torch.nan)}, "NaN"),
     "mask without image": ({"image": None, "mask": torch.ones(1, 64, 64)}, "image"),
     "leaves the folder": ({"run_name": "../../etc"}, "run_name"),
     "absolute": ({"run_name": "/tmp/x"}, "run_name"),
