@@ -1,0 +1,50 @@
+"""Group normalisation of a picture that is only seen tile by tile.
+
+Wu & He, "Group Normalization" (2018), with the statistics of the whole picture: each tile's count, mean and
+sum of squared deviations are merged by Chan, Golub & LeVeque (1979), "Updating Formulae and a Pairwise
+Algorithm for Computing Sample Variances". The result does not depend on the tiles or their order.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class GroupStats:
+    """Mean and variance of `groups` groups of channels of one picture, gathered tile by tile."""
+
+    def __init__(self, groups: int):
+        self.count = 0
+        self.mean = torch.zeros(groups, dtype=torch.float64)
+        self.squares = torch.zeros(groups, dtype=torch.float64)
+
+    def add(self, tile: Tensor) -> None:
+        """Takes in `tile` `[C, h, w]`: cells that were not taken in before. C is a multiple of the groups."""
+        cells = tile.float().reshape(len(self.mean), -1)
+        mean = cells.mean(1)
+        squares = (cells - mean.unsqueeze(1)).square_().sum(1)
+        self._merge(cells.shape[1], mean.cpu().double(), squares.cpu().double())
+
+    def _merge(self, count: int, mean: Tensor, squares: Tensor) -> None:
+        total = self.count + count
+        delta = mean - self.mean
+        self.squares += squares + delta**2 * (self.count * count / total)
+        self.mean += delta * (count / total)
+        self.count = total
+
+    def affine(self, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+        """Scale and shift `[C]` float32 on weight's device, so that `x * scale + shift` is the group norm.
+
+        `weight` and `bias` `[C]` are the layer's. The variance is the biased one, as in torch.
+        """
+        inverse = (self.squares / self.count + eps).rsqrt()
+        per_group = len(weight) // len(self.mean)
+        scale = inverse.repeat_interleave(per_group).float().to(weight.device) * weight.float()
+        mean = self.mean.repeat_interleave(per_group).float().to(weight.device)
+        return scale, bias.float() - mean * scale
+
+
+def normalise(tile: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """`tile` `[1, C, h, w]` by `GroupStats.affine`, computed in float32, in the tile's own dtype."""
+    return torch.addcmul(shift.view(-1, 1, 1), tile.float(), scale.view(-1, 1, 1)).to(tile.dtype)
