@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import comfy.model_management
 import torch
@@ -26,7 +27,8 @@ class Scratch:
         cells = math.prod(shape)
         size = cells * torch.empty(0, dtype=self.dtype).element_size()
         for place in (self.device, torch.device("cpu")):
-            if size < comfy.model_management.get_free_memory(place) * self.share:
+            free: Any = comfy.model_management.get_free_memory(place)
+            if size < free * self.share:
                 return torch.empty(shape, dtype=self.dtype, device=place)
         free = shutil.disk_usage(self.folder).free
         if size > free:

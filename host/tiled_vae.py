@@ -27,7 +27,7 @@ import comfy.model_management
 import comfy.utils
 import folder_paths
 import torch
-from comfy.ldm.models.autoencoder import AutoencodingEngine, AutoencodingEngineLegacy
+from comfy.ldm.models.autoencoder import AutoencodingEngine
 from comfy.ldm.modules.diffusionmodules.model import AttnBlock, Decoder, Encoder, ResnetBlock
 from torch import Tensor
 from torch.nn import functional
@@ -54,7 +54,9 @@ class Features:
 class Sweeps:
     """Runs layers over all tiles of one picture. `layout` is in latent cells."""
 
-    def __init__(self, layout: TileLayout, device: torch.device, scratch: Scratch, groups: int, progress: Any):
+    def __init__(
+        self, layout: TileLayout, device: torch.device, scratch: Scratch, groups: int, progress: Any
+    ):
         self.spans = [(rows, columns) for rows in _spans(layout.rows) for columns in _spans(layout.columns)]
         self.size = layout.size
         self.device, self.scratch, self.groups, self.progress = device, scratch, groups, progress
@@ -96,7 +98,7 @@ class Sweeps:
                 made.stats.add(tile)
         return made
 
-    def resnet(self, block: ResnetBlock, x: Features) -> Features:
+    def resnet(self, block: Any, x: Features) -> Features:
         """Two normalised convolutions and the shortcut: `ResnetBlock.forward` without time embedding."""
 
         def second(h: Tensor, x: Tensor) -> Tensor:
@@ -109,12 +111,12 @@ class Sweeps:
         same = block.in_channels == block.out_channels
         return self.layer(second, hidden, x, channels=block.out_channels, into=x.data if same else None)
 
-    def attention(self, block: AttnBlock, x: Features) -> Features:
+    def attention(self, block: Any, x: Features) -> Features:
         """Every cell of the latent attends to every other, as in `AttnBlock.forward`, in place."""
         channels, height, width = x.data.shape
         data = x.data.view(1, channels, 1, -1)
         cells = height * width
-        made = Features(x.data, x.scale, GroupStats(self.groups))
+        stats = GroupStats(self.groups)
         at_once = max(1, _SCORES // cells)
         runs = [slice(begin, min(begin + at_once, cells)) for begin in range(0, cells, at_once)]
 
@@ -129,9 +131,9 @@ class Sweeps:
             comfy.model_management.throw_exception_if_processing_interrupted()
             seen = functional.scaled_dot_product_attention(project(block.q, run), keys, values)
             part = data[..., run].to(self.device) + block.proj_out(seen.transpose(1, 2).unsqueeze(2))
-            made.stats.add(part[0])
+            stats.add(part[0])
             data[..., run] = part.to(data)
-        return made
+        return Features(x.data, x.scale, stats)
 
     def middle(self, mid: Any, x: Features) -> Features:
         """The middle of an encoder or a decoder."""
@@ -144,10 +146,9 @@ class Sweeps:
             lambda x_: network.conv_out(_act(network.norm_out, x, x_)), x, channels=channels, stats=False
         )
 
-    def decoder(self, network: Decoder, z: Tensor) -> Features:
+    def decoder(self, network: Any, z: Tensor) -> Features:
         """`Decoder.forward` of `z` `[C, h, w]`."""
-        z = Features(z, 1)
-        x = self.layer(network.conv_in, z, channels=network.conv_in.out_channels)
+        x = self.layer(network.conv_in, Features(z, 1), channels=network.conv_in.out_channels)
         x = self.middle(network.mid, x)
         for level in reversed(range(network.num_resolutions)):
             for block in network.up[level].block:
@@ -157,7 +158,7 @@ class Sweeps:
         x = self.last(network, x)
         return Features(torch.tanh(x.data), x.scale) if network.tanh_out else x
 
-    def encoder(self, network: Encoder, read: Callable[[Tensor], Tensor], pixels: Tensor) -> Features:
+    def encoder(self, network: Any, read: Callable[[Tensor], Tensor], pixels: Tensor) -> Features:
         """`Encoder.forward` of `pixels` `[C, H, W]`, each tile of which is first passed through `read`."""
         x = Features(pixels, 2 ** (network.num_resolutions - 1))
         x = self.layer(lambda p: network.conv_in(read(p)), x, channels=network.conv_in.out_channels)
@@ -179,7 +180,7 @@ def _cells(span: tuple[int, int], scale: int) -> slice:
 
 
 def _with_halo(span: tuple[int, int], before: int, after: int, length: int) -> tuple[slice, slice]:
-    """What a layer from scale `before` to scale `after` must read for `span`, and where in its result that is.
+    """What a layer from scale `before` to `after` must read for `span`, and where in its result that is.
 
     One cell more on each side; two where the scale halves, so that the stride stays in step.
     """
@@ -210,15 +211,17 @@ def is_exact(vae: Any) -> bool:
     engine = vae.first_stage_model
     if not isinstance(engine, AutoencodingEngine) or vae.latent_dim != 2:
         return False
-    encoder, decoder = engine.encoder, engine.decoder
-    if type(encoder) is not Encoder or type(decoder) is not Decoder:
+    if type(engine.encoder) is not Encoder or type(engine.decoder) is not Decoder:
         return False
     blocks = [module for module in engine.modules() if isinstance(module, ResnetBlock)]
+    attention = [module for module in engine.modules() if isinstance(module, AttnBlock)]
+    middles = [engine.encoder.mid.attn_1, engine.decoder.mid.attn_1]
     return (
         all(type(block) is ResnetBlock and not hasattr(block, "temb_proj") for block in blocks)
-        and not any(len(level.attn) for level in [*encoder.down, *decoder.up])
-        and all(isinstance(network.conv_in, torch.nn.Conv2d) for network in (encoder, decoder))
-        and all(type(network.mid.attn_1) is AttnBlock for network in (encoder, decoder))
+        and all(type(block) is AttnBlock for block in attention)
+        and {id(block) for block in attention} == {id(block) for block in middles}
+        and isinstance(engine.encoder.conv_in, torch.nn.Conv2d)
+        and isinstance(engine.decoder.conv_in, torch.nn.Conv2d)
     )
 
 
@@ -241,7 +244,7 @@ def decode(vae: Any, latent: Tensor, tile: int, overlap: int) -> Tensor:
     with _sweeps(vae, engine.decoder, tile) as sweeps_for:
         for one in latent:
             z = _into_decoder(engine, one.to(vae.device, vae.vae_dtype).unsqueeze(0))[0]
-            sweeps = sweeps_for(z.shape[-2:], len(latent))
+            sweeps = sweeps_for((z.shape[-2], z.shape[-1]), len(latent))
             picture = sweeps.decoder(engine.decoder, z).data
             pictures.append(vae.process_output(picture.to(vae.output_device, torch.float32, copy=True)))
             log.debug("VAE decode: %d tiles, area ratio %.3f", len(sweeps.spans), sweeps.area_ratio)
@@ -276,7 +279,7 @@ def encode(vae: Any, pixels: Tensor, tile: int, overlap: int) -> Tensor:
 
 def _load(vae: Any, memory: float) -> None:
     comfy.model_management.load_models_gpu(
-        [vae.patcher], memory_required=memory, force_full_load=vae.disable_offload
+        [vae.patcher], memory_required=int(memory), force_full_load=vae.disable_offload
     )
 
 
@@ -301,17 +304,17 @@ def _sweeps(vae: Any, network: Any, tile: int) -> Iterator[Callable[[tuple[int, 
         yield sweeps_for
 
 
-def _into_decoder(engine: AutoencodingEngine, z: Tensor) -> Tensor:
+def _into_decoder(engine: Any, z: Tensor) -> Tensor:
     """What `decode` of the engine does before its decoder: these layers see one latent cell at a time."""
     if getattr(engine, "bn", None) is not None:
         mean, deviation = _batch_norm(engine, z)
         z = pixel_shuffle(z * deviation + mean, engine.ps[0])
-    return engine.post_quant_conv(z) if isinstance(engine, AutoencodingEngineLegacy) else z
+    return engine.post_quant_conv(z) if hasattr(engine, "quant_conv") else z
 
 
-def _out_of_encoder(engine: AutoencodingEngine, z: Tensor) -> Tensor:
+def _out_of_encoder(engine: Any, z: Tensor) -> Tensor:
     """What `encode` of the engine does after its encoder."""
-    if isinstance(engine, AutoencodingEngineLegacy):
+    if hasattr(engine, "quant_conv"):
         z = engine.quant_conv(z)
     z, _ = engine.regularization(z)
     if getattr(engine, "bn", None) is not None:
@@ -321,7 +324,7 @@ def _out_of_encoder(engine: AutoencodingEngine, z: Tensor) -> Tensor:
     return z
 
 
-def _batch_norm(engine: AutoencodingEngine, z: Tensor) -> tuple[Tensor, Tensor]:
+def _batch_norm(engine: Any, z: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and deviation `[1, C, 1, 1]` of the latent's batch norm (Flux.2)."""
     mean = engine.bn.running_mean.to(z).view(1, -1, 1, 1)
     return mean, (engine.bn.running_var.to(z).view(1, -1, 1, 1) + engine.bn_eps).sqrt()

@@ -2,7 +2,18 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import colour, concat_conditioning, differential, isi_iterate, mini, model_files, plans, runs, upscale
+from . import (
+    colour,
+    concat_conditioning,
+    differential,
+    isi_iterate,
+    mini,
+    model_files,
+    plans,
+    runs,
+    upscale,
+    upscale_image,
+)
 
 # One module a family; each names its nodes in NODES.
 FAMILIES: list = [
@@ -15,6 +26,7 @@ FAMILIES: list = [
     plans,
     runs,
     upscale,
+    upscale_image,
 ]
 
 

@@ -1,16 +1,14 @@
 """Group statistics over tiles against torch's own group norm of the whole picture."""
 
+import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from isi.core.group_stats import GroupStats, normalise
 from torch.nn import functional
 
-from isi.core.group_stats import GroupStats, normalise
 
-
-@given(st.integers(0, 10_000), st.integers(1, 30), st.integers(1, 4))
-def test_tiles_of_any_size_and_order_give_the_norm_of_the_whole(seed, cut, groups):
-    generator = torch.Generator().manual_seed(seed)
+@pytest.mark.parametrize(("cut", "groups"), [(1, 2), (5, 4), (13, 1), (30, 3), (31, 4)])
+def test_tiles_of_any_size_and_order_give_the_norm_of_the_whole(cut, groups):
+    generator = torch.Generator().manual_seed(cut)
     picture = torch.randn(1, 4 * groups, 24, 31, generator=generator) * 3 + 40  # far from zero mean
     weight, bias = torch.randn(2, 4 * groups, generator=generator)
     stats = GroupStats(groups)
