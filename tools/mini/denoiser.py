@@ -14,10 +14,15 @@ from host import mini
 
 from .captions import vocabulary
 
-# SD 1's schedule: linear in sqrt(beta). Alpha bar of each of the 1000 timesteps.
-ALPHA_BAR = torch.cumprod(
-    1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2, 0
-).float()
+
+def alpha_bar(first: float, last: float) -> Tensor:
+    """Alpha bar of each of 1000 timesteps; sqrt(beta) runs in a line from `first` to `last`'s root."""
+    betas = torch.linspace(first**0.5, last**0.5, 1000, dtype=torch.float64) ** 2
+    return torch.cumprod(1 - betas, 0).float()
+
+
+ALPHA_BAR = alpha_bar(0.00085, 0.012)  # SD 1
+ALPHA_BAR_X4 = alpha_bar(1e-4, 2e-2)  # the x4 upscaler, for the latent and for the small picture's noise
 
 
 class Tokens:
@@ -77,16 +82,16 @@ class Text(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """eps(x, t, tokens, concat)."""
+    """eps(x, t, text), or v for upscale-x4; extra channels are already in x, a noise level is the label."""
 
     def __init__(self, kind: str, tokens: Tensor) -> None:
         super().__init__()
         self.unet = mini.build_unet(kind).diffusion_model
         self.text = Text(tokens)
 
-    def forward(self, x: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, tokens: Tensor, label: Tensor | None = None) -> Tensor:
         texts, index = torch.unique(tokens, dim=0, return_inverse=True)
-        return self.unet(x, t, context=self.text(texts)[index])
+        return self.unet(x, t, context=self.text(texts)[index], y=label)
 
 
 def start_from_base(denoiser: Denoiser, base: dict[str, Tensor]) -> None:

@@ -16,7 +16,6 @@ from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "assets" / "mini"
-LATENT_SCALE = 0.18215
 NAMES = ("vae", "vae-f4", "base", "depth", "upscale-x4", "instruct-pix2pix", "inpaint", "ic-light-fc",
          "ic-light-fbc")  # fmt: skip
 
@@ -56,11 +55,10 @@ def difference(weights: dict[str, Tensor], base: dict[str, Tensor]) -> dict[str,
 
 
 def export(work: Path, name: str) -> None:
-    state = {k: v.cpu() for k, v in torch.load(work / f"{name}.pt", map_location="cpu")["ema"].items()}
     if name.startswith("vae"):
-        write(name, state)
+        write(name, torch.load(work / f"{name}.finished.pt", map_location="cpu"))
         return
-    unet, text = split(state)
+    unet, text = split(torch.load(work / f"{name}.pt", map_location="cpu")["ema"])
     if name == "base":
         write("text", text)
     if name != "base":
@@ -74,7 +72,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--work", type=Path, default=ROOT / ".mini")
     args = parser.parse_args()
-    for name in args.names or [n for n in NAMES if (args.work / f"{n}.pt").exists()]:
+    for name in args.names or [n for n in NAMES if list(args.work.glob(f"{n}*.pt"))]:
         export(args.work, name)
         print(name, (ASSETS / f"{name}.safetensors").stat().st_size)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,19 +12,30 @@ import torch
 from torch import Tensor, nn
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What a stage is told: where its files are, how long, on what, how much data it draws, its batch."""
+
+    work: Path
+    steps: int
+    device: str
+    scenes: int
+    batch: int
+
+
 @dataclass
 class Run:
     """One stage's training. `loss(step, generator)` draws its own batch and returns the loss and what to log.
 
-    The learning rate rises over 100 steps and falls as a half cosine over `minutes` of training time, which a
-    resumed run continues.
+    The learning rate rises over 100 steps, stays, and falls in a line to zero over the last 30 % of `steps`;
+    so a run that was stopped while it stayed can be resumed with more or fewer `steps`.
     """
 
     name: str
     module: nn.Module
     loss: Callable[[int, torch.Generator], tuple[Tensor, dict[str, float]]]
     work: Path
-    minutes: float
+    steps: int
     rate: float = 1e-3
     decay: float = 0.999
     seed: int = 0
@@ -34,18 +44,17 @@ class Run:
     ema: dict[str, Tensor] = field(default_factory=dict)
 
     def train(self) -> None:
-        """Trains until the time is used up; saves each minute and at the end."""
+        """Trains to the last step; saves each minute and at the end."""
         params = [p for p in self.module.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(params, lr=self.rate, betas=(0.9, 0.99), weight_decay=1e-4)
         self.ema = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
         self._resume(optimiser)
         saved = last = time.monotonic()
         means: dict[str, float] = {}
-        while self.spent < 60 * self.minutes:
+        while self.step < self.steps:
             generator = torch.Generator().manual_seed(self.seed + self.step)
-            part = self.spent / (60 * self.minutes)
-            rise = min(1.0, (self.step + 1) / 100)
-            rate = self.rate * rise * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))
+            rise, fall = (self.step + 1) / 100, (self.steps - self.step) / (0.3 * self.steps)
+            rate = self.rate * min(1.0, rise, fall)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             loss, logged = self.loss(self.step, generator)

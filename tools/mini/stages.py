@@ -1,136 +1,208 @@
-"""What each stage learns: its data, its network, its loss."""
+"""The denoising stages: what each kind is shown, and what it learns to draw."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from random import Random
 
 import torch
-from comfy.ldm.models.autoencoder import AutoencoderKL
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
-from host import mini
-
-from . import world
+from . import autoencoder, world
+from .autoencoder import PICTURE, SCALES
 from .captions import phrase
-from .denoiser import ALPHA_BAR, Denoiser, Tokens
-from .loop import Run
+from .denoiser import ALPHA_BAR, ALPHA_BAR_X4, Denoiser, Tokens, start_from_base
+from .loop import Run, Settings
 
-PICTURE = 128
-BATCH = 32
-LATENT_SCALE = 0.18215  # what the host multiplies SD 1.5's latents by
+PHRASINGS = 4
 
 
-def initialise(module: nn.Module, seed: int) -> None:
-    """Sets every parameter, which the host's layers leave unset: Kaiming weights, unit norms, zero biases."""
-    torch.manual_seed(seed)
-    for name, p in module.named_parameters():
-        if p.dim() > 1:
-            nn.init.kaiming_uniform_(p, a=5**0.5)
-        else:
-            nn.init.constant_(p, 1.0 if name.endswith("weight") else 0.0)
-        p.requires_grad_(True)
+@dataclass
+class Lessons:
+    """`latents` `[N, 4, h, w]` to draw, `texts` `[N, PHRASINGS, 77]`, and `concat(index, generator)`: the
+    extra channels `[B, c, h, w]` and the class labels `[B]`, if the kind has them."""
+
+    latents: Tensor
+    texts: Tensor
+    concat: Callable[[Tensor, torch.Generator], tuple[Tensor | None, Tensor | None]]
 
 
-def scenes(count: int, seed: int) -> list[world.Scene]:
-    """Training scenes: mostly one shape, some with two or three."""
+def scenes(count: int, seed: int, crowded: float = 0.15) -> list[world.Scene]:
+    """Training scenes; `crowded` is the chance of two or three shapes."""
     rng = Random(seed)
-    return [world.sample_scene(rng, rng.choices((1, 2, 3), (0.8, 0.15, 0.05))[0]) for _ in range(count)]
+    counts = [rng.choice((2, 2, 3)) if rng.random() < crowded else 1 for _ in range(count)]
+    return [world.sample_scene(rng, n, textured=0.12, gradient=0.12) for n in counts]
 
 
-def pictures(work: Path, name: str, drawn: list[world.Scene]) -> Tensor:
-    """`[N, 3, PICTURE, PICTURE]` bytes, drawn once and kept in `work`."""
-    path = work / f"{name}.pictures.pt"
-    if not path.exists():
-        torch.save(
-            torch.stack([(world.render(s, PICTURE, PICTURE).picture * 255).byte() for s in drawn]), path
-        )
-    return torch.load(path)
+def said(drawn: list[world.Scene], tokens: Tokens, seed: int) -> Tensor:
+    rng = Random(seed)
+    return torch.tensor([[tokens(phrase(s, rng)) for _ in range(PHRASINGS)] for s in drawn])
 
 
-def autoencoder(levels: int) -> AutoencoderKL:
-    ddconfig = mini.AUTOENCODER | {"ch_mult": mini.AUTOENCODER["ch_mult"][:levels]}
-    vae = AutoencoderKL(embed_dim=4, ddconfig=ddconfig)
-    mini.widen_norms(vae)
-    return vae
+def fixed(channels: Tensor):
+    """Extra channels that belong to the lesson as they are."""
+    return lambda index, generator: (channels[index], None)
 
 
-@torch.no_grad()
-def encode(work: Path, name: str, data: Tensor, device: str) -> Tensor:
-    """Latents `[N, 4, h, w]` of `data` as the UNet sees them (unit variance), made once, kept in `work`."""
-    path = work / f"{name}.latents.pt"
-    if not path.exists():
-        vae = autoencoder(4)
-        vae.load_state_dict(torch.load(work / "vae.pt", map_location="cpu")["ema"])
-        vae = vae.to(device).eval()
-        parts = [vae.encode(part.to(device) / 127.5 - 1).cpu() for part in data.split(25)]
-        torch.save(torch.cat(parts) * LATENT_SCALE, path)
-    return torch.load(path)
+def base_lessons(of: Settings, tokens: Tokens) -> Lessons:
+    drawn = scenes(of.scenes, seed=2)
+    latents = look(of, autoencoder.draw(drawn))
+    return Lessons(latents * SCALES["vae"], said(drawn, tokens, 3), lambda index, generator: (None, None))
 
 
-def train_vae(work: Path, minutes: float, device: str, name: str = "vae", levels: int = 4) -> None:
-    """The autoencoder: squared and absolute error, a little KL, and noise on the latent, so that the decoder
-    forgives what the diffusion model gets slightly wrong."""
-    data = pictures(work, "vae", scenes(3000, seed=1))
-    vae = autoencoder(levels).to(device)
-    initialise(vae, seed=0)
-
-    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        index = torch.randint(0, len(data), (8,), generator=generator)
-        top, left = torch.randint(0, PICTURE // 2 + 1, (2,), generator=generator).tolist()
-        x = data[index, :, top : top + PICTURE // 2, left : left + PICTURE // 2].to(device) / 127.5 - 1
-        mean, logvar = vae.quant_conv(vae.encoder(x)).chunk(2, 1)
-        logvar = logvar.clamp(-20, 10)
-        noise = torch.randn(mean.shape, generator=generator).to(device)
-        y = vae.decoder(vae.post_quant_conv(mean + noise * (0.5 * logvar).exp()))
-        kl = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
-        mse, mae = (y - x).pow(2).mean(), (y - x).abs().mean()
-        return mse + 0.3 * mae + 2e-4 * kl, {"psnr": 10 * torch.log10(4 / mse).item(), "kl": kl.item()}
-
-    Run(name, vae, loss, work, minutes, rate=2e-3, decay=0.998).train()
-
-
-def train_base(work: Path, minutes: float, device: str) -> None:
-    """Caption to picture."""
-    drawn = scenes(8000, seed=2)
-    tokens = Tokens()
-    rng = Random(3)
-    texts = torch.tensor([[tokens(phrase(s, rng)) for _ in range(4)] for s in drawn], dtype=torch.int32)
-    latents = encode(work, "base", pictures(work, "base", drawn), device)
-    net = Denoiser("base", tokens.vocabulary()).to(device)
-    initialise(net, seed=4)
-    nn.init.zeros_(net.unet.out[2].weight)
-    nn.init.normal_(net.text.rows, std=0.1)
-    empty = torch.tensor(tokens(""))
-
-    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        index = torch.randint(0, len(latents), (BATCH,), generator=generator)
-        text = texts[index, torch.randint(0, 4, (BATCH,), generator=generator)].long()
-        text[torch.rand(BATCH, generator=generator) < 0.1] = empty
-        return denoising_loss(net, latents[index], text, generator, device), {}
-
-    Run("base", net, loss, work, minutes, rate=1.5e-3, decay=0.999).train()
-
-
-def denoising_loss(net: Denoiser, z: Tensor, text: Tensor, generator: torch.Generator, device: str,
-                   concat: Tensor | None = None) -> Tensor:  # fmt: skip
-    """|eps - eps(sqrt(abar) z + sqrt(1 - abar) eps, t)|^2 (Ho et al., 2020, eq. 14),
-    t stratified in the batch."""
-    t = (
-        ((torch.arange(len(z)) + torch.rand(len(z), generator=generator)) * 1000 / len(z))
-        .long()
-        .clamp(max=999)
+def depth_lessons(of: Settings, tokens: Tokens) -> Lessons:
+    """The depth map, resized, then stretched to -1..1 in each picture, as SD 2 depth does."""
+    drawn = scenes(of.scenes, seed=12, crowded=0.5)
+    latents = look(of, autoencoder.draw(drawn))
+    maps = torch.stack([world.render(s, PICTURE, PICTURE).depth for s in drawn])[:, None]
+    maps = interpolate(maps, size=latents.shape[-2:], mode="bicubic")
+    low, high = maps.amin((1, 2, 3), True), maps.amax((1, 2, 3), True)
+    return Lessons(
+        latents * SCALES["vae"], said(drawn, tokens, 13), fixed(2 * (maps - low) / (high - low) - 1)
     )
-    noise = torch.randn(z.shape, generator=generator)
-    abar = ALPHA_BAR[t][:, None, None, None]
-    x = abar.sqrt() * z + (1 - abar).sqrt() * noise
-    if concat is not None:
-        x = torch.cat((x, concat), 1)
-    return (net(x.to(device), t.to(device), text.to(device)) - noise.to(device)).pow(2).mean()
 
 
-STAGES = {
-    "vae": train_vae,
-    "vae-f4": lambda work, minutes, device: train_vae(work, minutes, device, "vae-f4", levels=3),
-    "base": train_base,
+def edit_lessons(of: Settings, tokens: Tokens) -> Lessons:
+    """InstructPix2Pix (Brooks et al., 2023): the source's unscaled latent; it and the text are dropped alone
+    and together, so that three-way guidance works."""
+    rng = Random(22)
+    drawn = scenes(of.scenes, seed=21)
+    edits = [world.sample_edit(rng, s) for s in drawn]
+    source = look(of, autoencoder.draw(drawn))
+    latents = look(of, autoencoder.draw([after for _, after in edits]))
+    texts = torch.tensor([[tokens(text)] * PHRASINGS for text, _ in edits])
+
+    def concat(index: Tensor, generator: torch.Generator) -> tuple[Tensor, None]:
+        kept = (torch.rand(len(index), generator=generator) >= 0.1)[:, None, None, None]
+        return source[index] * kept, None
+
+    return Lessons(latents * SCALES["vae"], texts, concat)
+
+
+def inpaint_lessons(of: Settings, tokens: Tokens) -> Lessons:
+    """The mask (1 = hole) and the latent of the picture greyed under it."""
+    rng = Random(32)
+    drawn = scenes(of.scenes, seed=31)
+    data = autoencoder.draw(drawn)
+    latents = look(of, data)
+    cells = PICTURE // 8
+    masks = torch.zeros(len(data), 1, cells, cells)
+    for mask in masks:
+        h, w = rng.randint(4, 12), rng.randint(4, 12)
+        y, x = rng.randint(0, cells - h), rng.randint(0, cells - w)
+        mask[:, y : y + h, x : x + w] = 1
+        if rng.random() < 0.15:
+            mask[:] = 1
+    wide = interpolate(masks, size=(PICTURE, PICTURE))
+    greyed = (127.5 + (data - 127.5) * (1 - wide)).round().byte()
+    hidden = look(of, greyed) * SCALES["vae"]
+    return Lessons(latents * SCALES["vae"], said(drawn, tokens, 33), fixed(torch.cat((masks, hidden), 1)))
+
+
+def relight_lessons(of: Settings, tokens: Tokens, background: bool = False) -> Lessons:
+    """IC-Light (Zhang et al., 2025): the foreground on grey, taken under one light, to be drawn under another
+    on another background; for fbc also that background."""
+    rng = Random(42)
+    before = scenes(of.scenes, seed=41)
+    after = [
+        replace(
+            s,
+            light=rng.choice(list(world.LIGHTS)),
+            background=rng.choice([c for c in world.COLOURS if all(c != x.colour for x in s.shapes)]),
+        )
+        for s in before
+    ]
+    foregrounds = []
+    for scene in before:
+        layers = world.render(scene, PICTURE, PICTURE)
+        foregrounds.append((255 * (0.5 + (layers.picture - 0.5) * layers.matte)).round().byte())
+    extras = look(of, torch.stack(foregrounds))
+    if background:
+        grounds = autoencoder.draw([replace(s, shapes=()) for s in after])
+        extras = torch.cat((extras, look(of, grounds)), 1)
+    latents = look(of, autoencoder.draw(after))
+    texts = said(after, tokens, 43)
+    return Lessons(latents * SCALES["vae"], texts, fixed(extras * SCALES["vae"]))
+
+
+def upscale_lessons(of: Settings, tokens: Tokens) -> Lessons:
+    """The small picture in pixels, noised to a level that is the class label (Ho et al., 2021)."""
+    drawn = scenes(of.scenes, seed=51)
+    data = autoencoder.draw(drawn)
+    vae = autoencoder.finished(of.work, "vae-f4", of.device)
+    latents = autoencoder.encode(vae, data, of.device) * SCALES["vae-f4"]
+    small = interpolate(data / 127.5 - 1, size=latents.shape[-2:], mode="area")
+
+    def concat(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        level = torch.randint(0, 351, (len(index),), generator=generator)
+        abar = ALPHA_BAR_X4[level][:, None, None, None]
+        noise = torch.randn(small[index].shape, generator=generator)
+        return abar.sqrt() * small[index] + (1 - abar).sqrt() * noise, level
+
+    return Lessons(latents, said(drawn, tokens, 53), concat)
+
+
+def look(of: Settings, data: Tensor) -> Tensor:
+    """Raw f8 latents of pictures."""
+    return autoencoder.encode(autoencoder.finished(of.work, "vae", of.device), data, of.device)
+
+
+LESSONS = {
+    "base": base_lessons,
+    "depth": depth_lessons,
+    "instruct-pix2pix": edit_lessons,
+    "inpaint": inpaint_lessons,
+    "ic-light-fc": relight_lessons,
+    "ic-light-fbc": lambda of, tokens: relight_lessons(of, tokens, background=True),
+    "upscale-x4": upscale_lessons,
 }
+
+
+def train_denoiser(of: Settings, kind: str) -> None:
+    """Base from scratch with its text model; the other kinds from base."""
+    tokens = Tokens()
+    taught = LESSONS[kind](of, tokens)
+    net = Denoiser(kind, tokens.vocabulary())
+    autoencoder.initialise(net, seed=4)
+    if kind == "base":
+        nn.init.zeros_(net.unet.out[2].weight)
+        nn.init.normal_(net.text.rows, std=0.1)
+    else:
+        start_from_base(net, torch.load(of.work / "base.pt", map_location="cpu")["ema"])
+    net = net.to(of.device)
+    empty = torch.tensor(tokens(""))
+    schedule = ALPHA_BAR_X4 if kind == "upscale-x4" else ALPHA_BAR
+
+    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        index = torch.randint(0, len(taught.latents), (of.batch,), generator=generator)
+        text = taught.texts[index, torch.randint(0, PHRASINGS, (of.batch,), generator=generator)].clone()
+        text[torch.rand(of.batch, generator=generator) < 0.1] = empty
+        concat, label = taught.concat(index, generator)
+        z = taught.latents[index]
+        # t is stratified in the batch: the same distribution, less variance.
+        t = (torch.arange(of.batch) + torch.rand(of.batch, generator=generator)) * 1000 / of.batch
+        t = t.long().clamp(max=999)
+        noise = torch.randn(z.shape, generator=generator)
+        abar = schedule[t][:, None, None, None]
+        x = abar.sqrt() * z + (1 - abar).sqrt() * noise
+        target = noise if kind != "upscale-x4" else abar.sqrt() * noise - (1 - abar).sqrt() * z
+        if concat is not None:
+            x = torch.cat((x, concat), 1)
+        label = None if label is None else label.to(of.device)
+        guess = net(x.to(of.device), t.to(of.device), text.to(of.device), label)
+        return (guess - target.to(of.device)).pow(2).mean(), {}
+
+    rate = 1.5e-3 if kind == "base" else 8e-4
+    Run(kind, net, loss, of.work, of.steps, rate=rate, decay=0.999 if kind == "base" else 0.998).train()
+
+
+def train(name: str, of: Settings) -> None:
+    """Runs the stage of that name."""
+    if name == "decoder":
+        autoencoder.train_decoder(of)
+    elif name in SCALES:
+        autoencoder.train_both(of, name)
+    else:
+        train_denoiser(of, name)

@@ -1,6 +1,7 @@
-"""Trains the mini family: `python tools/mini/train.py STAGE [--minutes M] [--steps N] [--device D]`.
+"""Trains the mini family: `python tools/mini/train.py STAGE [--steps N] [--device D]`.
 
-Stages: vae, vae-f4, base, then the other kinds, each from what the earlier ones left in --work. Seeded;
+Stages in order: vae, base, the other kinds (upscale-x4 after vae-f4); decoder, which only sharpens the f8
+decoder, any time after vae. Each starts from what the earlier ones left in --work. Seeded;
 resumable at any moment (a checkpoint each minute holds weights, EMA, optimiser and step); the same on CPU and
 GPU. `export.py` writes the EMA weights to assets/mini. COMFYUI_PATH names the ComfyUI whose classes are used.
 """
@@ -29,7 +30,9 @@ def boot(device: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stage")
-    parser.add_argument("--minutes", type=float, default=20, help="how long the learning rate takes to fall")
+    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--scenes", type=int, default=8000, help="pictures drawn to learn from")
+    parser.add_argument("--batch", type=int, default=32, help="of the denoising stages")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--work", type=Path, default=ROOT / ".mini")
@@ -40,8 +43,9 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     args.work.mkdir(exist_ok=True)
     from tools.mini import stages
+    from tools.mini.loop import Settings
 
-    stages.STAGES[args.stage](args.work, args.minutes, args.device)
+    stages.train(args.stage, Settings(args.work, args.steps, args.device, args.scenes, args.batch))
 
 
 if __name__ == "__main__":

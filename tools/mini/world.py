@@ -128,8 +128,8 @@ def shape_distance(kind: str, x: Tensor, y: Tensor) -> Tensor:
 def second_tone(colour: Tensor) -> Tensor:
     """The colour that stripes and dots are drawn in: halfway to white, or grey on white and black."""
     if colour.min() > 0.9:
-        return colour * 0.62
-    return colour + (0.95 - colour) * (0.35 if colour.max() < 0.1 else 0.55)
+        return colour * 0.72
+    return colour + (0.95 - colour) * (0.22 if colour.max() < 0.1 else 0.55)
 
 
 def shade(colour: Tensor, lit: Tensor) -> Tensor:
@@ -137,14 +137,15 @@ def shade(colour: Tensor, lit: Tensor) -> Tensor:
     return colour * (0.82 + 0.20 * lit) + 0.06 * lit
 
 
-def texture_cover(shape: Shape, dx: Tensor, dy: Tensor, pixel: float) -> Tensor:
-    """Where the second tone covers the shape, 0..1."""
-    if shape.texture == "striped":
-        return _edge(STRIPE_PERIOD / 4 - (dy % STRIPE_PERIOD - STRIPE_PERIOD / 2).abs(), -pixel)
-    if shape.texture == "dotted":
-        u, v = (((d + DOT_PERIOD / 2) % DOT_PERIOD) - DOT_PERIOD / 2 for d in (dx, dy))
-        return _edge(DOT_RADIUS - (u * u + v * v).sqrt(), -pixel)
-    return torch.zeros_like(dx)
+def stripes(dy: Tensor, pixel: float) -> Tensor:
+    """Where level stripes cover, 0..1."""
+    return _edge(STRIPE_PERIOD / 4 - (dy % STRIPE_PERIOD - STRIPE_PERIOD / 2).abs(), -pixel)
+
+
+def dots(dx: Tensor, dy: Tensor, pixel: float) -> Tensor:
+    """Where a square grid of dots covers, 0..1."""
+    u, v = (((d + DOT_PERIOD / 2) % DOT_PERIOD) - DOT_PERIOD / 2 for d in (dx, dy))
+    return _edge(DOT_RADIUS - (u * u + v * v).sqrt(), -pixel)
 
 
 def _edge(distance: Tensor, pixel: float) -> Tensor:
@@ -171,7 +172,9 @@ def render(scene: Scene, height: int = 128, width: int = 128) -> Layers:
         dx, dy = x - shape.x * width / side, y - shape.y * height / side
         cover = _edge(r * shape_distance(shape.kind, dx / r, dy / r), pixel)
         tone = _colour(shape.colour)
-        tone = torch.lerp(tone, second_tone(tone), texture_cover(shape, dx, dy, pixel))
+        if shape.texture != "plain":
+            covered = stripes(dy, pixel) if shape.texture == "striped" else dots(dx, dy, pixel)
+            tone = torch.lerp(tone, second_tone(tone), covered)
         lit = ((lx * dx + ly * dy) / r).clamp(-1, 1)
         picture = torch.lerp(picture, shade(tone, lit), cover)
         depth = torch.lerp(depth, torch.tensor(0.4 + 0.6 * (order + 1) / len(scene.shapes)), cover)
