@@ -14,13 +14,15 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Settings:
-    """What a stage is told: where its files are, how long, on what, how much data it draws, its batch."""
+    """What a stage is told: where its files are, how long, on what, how much data it draws, its batch, and
+    whether all scenes are `simple` (one plain shape, no gradient), which a short run can learn."""
 
     work: Path
     steps: int
     device: str
     scenes: int
     batch: int
+    simple: bool
 
 
 @dataclass

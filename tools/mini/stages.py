@@ -29,11 +29,17 @@ class Lessons:
     concat: Callable[[Tensor, torch.Generator], tuple[Tensor | None, Tensor | None]]
 
 
-def scenes(count: int, seed: int, crowded: float = 0.15) -> list[world.Scene]:
-    """Training scenes; `crowded` is the chance of two or three shapes."""
+def scenes(of: Settings, seed: int, crowded: float = 0.15) -> list[world.Scene]:
+    """Training scenes, none of them held out; `crowded` is the chance of two or three shapes."""
     rng = Random(seed)
-    counts = [rng.choice((2, 2, 3)) if rng.random() < crowded else 1 for _ in range(count)]
-    return [world.sample_scene(rng, n, textured=0.12, gradient=0.12) for n in counts]
+    share = {"textured": 0.0, "gradient": 0.0} if of.simple else {"textured": 0.12, "gradient": 0.12}
+    drawn: list[world.Scene] = []
+    while len(drawn) < of.scenes:
+        many = not of.simple and rng.random() < crowded
+        scene = world.sample_scene(rng, rng.choice((2, 2, 3)) if many else 1, **share)
+        if not world.held_out(scene):
+            drawn.append(scene)
+    return drawn
 
 
 def said(drawn: list[world.Scene], tokens: Tokens, seed: int) -> Tensor:
@@ -47,14 +53,14 @@ def fixed(channels: Tensor):
 
 
 def base_lessons(of: Settings, tokens: Tokens) -> Lessons:
-    drawn = scenes(of.scenes, seed=2)
+    drawn = scenes(of, seed=2)
     latents = look(of, autoencoder.draw(drawn))
     return Lessons(latents * SCALES["vae"], said(drawn, tokens, 3), lambda index, generator: (None, None))
 
 
 def depth_lessons(of: Settings, tokens: Tokens) -> Lessons:
     """The depth map, resized, then stretched to -1..1 in each picture, as SD 2 depth does."""
-    drawn = scenes(of.scenes, seed=12, crowded=0.5)
+    drawn = scenes(of, seed=12, crowded=0.5)
     latents = look(of, autoencoder.draw(drawn))
     maps = torch.stack([world.render(s, PICTURE, PICTURE).depth for s in drawn])[:, None]
     maps = interpolate(maps, size=latents.shape[-2:], mode="bicubic")
@@ -68,7 +74,7 @@ def edit_lessons(of: Settings, tokens: Tokens) -> Lessons:
     """InstructPix2Pix (Brooks et al., 2023): the source's unscaled latent; it and the text are dropped alone
     and together, so that three-way guidance works."""
     rng = Random(22)
-    drawn = scenes(of.scenes, seed=21)
+    drawn = scenes(of, seed=21)
     edits = [world.sample_edit(rng, s) for s in drawn]
     source = look(of, autoencoder.draw(drawn))
     latents = look(of, autoencoder.draw([after for _, after in edits]))
@@ -84,7 +90,7 @@ def edit_lessons(of: Settings, tokens: Tokens) -> Lessons:
 def inpaint_lessons(of: Settings, tokens: Tokens) -> Lessons:
     """The mask (1 = hole) and the latent of the picture greyed under it."""
     rng = Random(32)
-    drawn = scenes(of.scenes, seed=31)
+    drawn = scenes(of, seed=31)
     data = autoencoder.draw(drawn)
     latents = look(of, data)
     cells = PICTURE // 8
@@ -105,7 +111,7 @@ def relight_lessons(of: Settings, tokens: Tokens, background: bool = False) -> L
     """IC-Light (Zhang et al., 2025): the foreground on grey, taken under one light, to be drawn under another
     on another background; for fbc also that background."""
     rng = Random(42)
-    before = scenes(of.scenes, seed=41)
+    before = scenes(of, seed=41)
     after = [
         replace(
             s,
@@ -129,7 +135,7 @@ def relight_lessons(of: Settings, tokens: Tokens, background: bool = False) -> L
 
 def upscale_lessons(of: Settings, tokens: Tokens) -> Lessons:
     """The small picture in pixels, noised to a level that is the class label (Ho et al., 2021)."""
-    drawn = scenes(of.scenes, seed=51)
+    drawn = scenes(of, seed=51)
     data = autoencoder.draw(drawn)
     vae = autoencoder.finished(of.work, "vae-f4", of.device)
     latents = autoencoder.encode(vae, data, of.device) * SCALES["vae-f4"]

@@ -33,19 +33,21 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--scenes", type=int, default=8000, help="pictures drawn to learn from")
     parser.add_argument("--batch", type=int, default=32, help="of the denoising stages")
+    parser.add_argument("--simple", action="store_true", help="one plain shape a picture: for a short run")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--work", type=Path, default=ROOT / ".mini")
-    args = parser.parse_args()
-    boot(args.device)
+    args = vars(parser.parse_args())
+    stage, threads = args.pop("stage"), args.pop("threads")
+    boot(args["device"])
     import torch
 
-    torch.set_num_threads(args.threads)
-    args.work.mkdir(exist_ok=True)
+    torch.set_num_threads(threads)
+    args["work"].mkdir(exist_ok=True)
     from tools.mini import stages
     from tools.mini.loop import Settings
 
-    stages.train(args.stage, Settings(args.work, args.steps, args.device, args.scenes, args.batch))
+    stages.train(stage, Settings(**args))
 
 
 if __name__ == "__main__":

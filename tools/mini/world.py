@@ -89,6 +89,16 @@ def sample_scene(rng: Random, shapes: int = 1, textured: float = 0.2, gradient: 
     return Scene(drawn, background, rng.choice(list(LIGHTS)), rng.random() < gradient)
 
 
+def held_out(scene: Scene) -> bool:
+    """Whether a shape of the scene has a combination of kind, colour and background (one in twelve) that
+    training leaves out, so that what a model makes of unseen combinations can be measured."""
+    names = list(COLOURS)
+    ground = names.index(scene.background)
+    return any(
+        (SHAPES.index(s.kind) + 3 * names.index(s.colour) + 5 * ground) % 12 == 0 for s in scene.shapes
+    )
+
+
 def outline(kind: str) -> list[tuple[float, float]]:
     """Corners of a polygonal shape of radius 1 about its centre, y down."""
     if kind == "square":

@@ -1,0 +1,217 @@
+"""How well the mini models do their jobs: `python run.py bench mini`. Judged by `tools/mini/judge.py` on scenes
+that training never saw, through the nodes that a user would connect. Writes the table of the model card."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import torch
+
+from ..tests.host.harness import Host
+from ..tools.mini import captions, judge, world
+
+COUNT = int(os.environ.get("MINI_COUNT", "200"))
+ASSETS = Path(__file__).resolve().parents[1] / "assets" / "mini"
+ATTRIBUTES = ("colour", "background", "shape", "size", "place")
+
+
+def drawn(count: int, seed: int, unseen: bool = False) -> list[world.Scene]:
+    """One plain shape each, none from training's seeds."""
+    rng, out = Random(1000 + seed), []
+    while len(out) < count:
+        scene = world.sample_scene(rng, 1, textured=0.0, gradient=0.0)
+        if world.held_out(scene) == unseen:
+            out.append(scene)
+    return out
+
+
+def prompt(scene: world.Scene) -> str:
+    shape = scene.shapes[0]
+    where = captions.WHERE[shape.place][0]
+    return f"{captions.article(captions.noun(shape))} {where} on {captions.ground(scene)}"
+
+
+def right(scene: world.Scene, picture: torch.Tensor) -> dict[str, bool]:
+    """Which attributes of a one-shape scene the picture has."""
+    seen, told = judge.read(picture), scene.shapes[0]
+    found = seen.shapes[0] if seen.shapes else None
+    return {
+        "colour": found is not None and found.colour == told.colour,
+        "background": seen.background == scene.background,
+        "shape": found is not None and found.kind == told.kind,
+        "size": found is not None and found.size == told.size,
+        "place": found is not None and found.place == told.place,
+        "light": seen.light == scene.light,
+    }
+
+
+def share(rows: list[dict[str, bool]], names=ATTRIBUTES) -> str:
+    return " / ".join(f"{100 * sum(r[n] for r in rows) / len(rows):.0f}" for n in names)
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(-10 * torch.log10((a - b).pow(2).mean()))
+
+
+def pixels(scene: world.Scene, size: tuple[int, int] = (128, 128)) -> torch.Tensor:
+    """`[1, H, W, 3]`."""
+    return world.render(scene, *size).picture.movedim(0, -1)[None]
+
+
+class Studio:
+    """One kind of model on a real host, and the nodes around it."""
+
+    def __init__(self, host: Host, kind: str):
+        self.host = host
+        self.model, self.clip, self.vae = host.call("ISI_MiniCheckpoint", kind=kind)
+        self.negative = self.text("")
+
+    def text(self, words: str):
+        return self.host.call("CLIPTextEncode", clip=self.clip, text=words)[0]
+
+    def sample(self, model, positive, negative, latent, seed: int, cfg: float = 5.0) -> torch.Tensor:
+        """The decoded picture `[H, W, 3]` after 20 euler steps."""
+        settings = {"steps": 20, "cfg": cfg, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+        inputs = {"model": model, "positive": positive, "negative": negative, "latent_image": latent}
+        (out,) = self.host.call("KSampler", seed=seed, **inputs, **settings)
+        return self.host.call("VAEDecode", samples=out, vae=self.vae)[0][0]
+
+    def draw(self, words: str, seed: int, size: tuple[int, int] = (128, 128)) -> torch.Tensor:
+        (latent,) = self.host.call("EmptyLatentImage", width=size[1], height=size[0], batch_size=1)
+        return self.sample(self.model, self.text(words), self.negative, latent, seed)
+
+    def shown(self, words: str, seed: int, cfg: float = 5.0, **sources) -> torch.Tensor:
+        """Draws with the kind's extra channels, through ISI_ConcatConditioning."""
+        model, positive, negative, latent = self.host.call(
+            "ISI_ConcatConditioning",
+            model=self.model,
+            positive=self.text(words),
+            negative=self.negative,
+            vae=self.vae,
+            **sources,
+        )
+        return self.sample(model, positive, negative, latent, seed, cfg)
+
+
+def bench_vae(host: Host) -> list[tuple[str, str, str]]:
+    studio = Studio(host, "base")
+    scores = []
+    for scene in drawn(50, seed=1):
+        picture = pixels(scene)
+        (latent,) = host.call("VAEEncode", pixels=picture, vae=studio.vae)
+        (back,) = host.call("VAEDecode", samples=latent, vae=studio.vae)
+        scores.append(psnr(back, picture))
+    return [("VAE round trip, mean PSNR", ">= 30 dB", f"{sum(scores) / len(scores):.1f} dB")]
+
+
+def bench_base(host: Host) -> list[tuple[str, str, str]]:
+    studio = Studio(host, "base")
+
+    def score(count: int, seed: int, unseen: bool = False, size=(128, 128)) -> str:
+        scenes = drawn(count, seed, unseen)
+        return share([right(s, studio.draw(prompt(s), i, size)) for i, s in enumerate(scenes)])
+
+    head = "colour / background / shape / size / place"
+    return [
+        (f"base: {head}", "97 / 97 / 90 / 90 / 90 %", score(COUNT, 2)),
+        ("base, unseen combinations", "within 5 points", score(COUNT // 2, 3, unseen=True)),
+        ("base, 256 px", "within 10 points", score(COUNT // 8, 4, size=(256, 256))),
+        ("base, 192 x 128", "within 10 points", score(COUNT // 8, 4, size=(128, 192))),
+    ]
+
+
+def bench_depth(host: Host) -> list[tuple[str, str, str]]:
+    """The map's rank correlation with which pixels the judge calls a shape."""
+    studio, scores = Studio(host, "depth"), []
+    for i, scene in enumerate(drawn(COUNT // 4, seed=5)):
+        depth = world.render(scene).depth[None, :, :, None].expand(-1, -1, -1, 3)
+        seen = judge.read(studio.shown(prompt(scene), i, depth=depth, kind="sd2-depth"))
+        mask = sum((s.mask.float() for s in seen.shapes), torch.zeros(128, 128))
+        scores.append(float(torch.corrcoef(torch.stack((mask.flatten(), depth[0, :, :, 0].flatten())))[0, 1]))
+    mean = torch.tensor(scores).nan_to_num().mean()
+    return [("depth: correlation of judged and given depth", ">= .9", f"{mean:.2f}")]
+
+
+def bench_edit(host: Host) -> list[tuple[str, str, str]]:
+    studio, rng = Studio(host, "instruct-pix2pix"), Random(6)
+    edited, kept = [], []
+    for i, scene in enumerate(drawn(COUNT // 4, seed=6)):
+        free = [c for c in world.COLOURS if c not in (scene.background, scene.shapes[0].colour)]
+        ground = rng.random() < 0.5
+        make = (
+            world.repaint(scene, rng.choice(free)) if ground else world.recolour(scene, 0, rng.choice(free))
+        )
+        words, after = make
+        row = right(after, studio.shown(words, i, cfg=5.0, image=pixels(scene), kind="instruct-pix2pix"))
+        name = "background" if ground else "colour"
+        edited.append(row[name])
+        kept.append(all(row[a] for a in ATTRIBUTES if a != name))
+    rates = (f"{100 * sum(v) / len(v):.0f}" for v in (edited, kept))
+    return [("instruct-pix2pix: edited attribute right / all others kept", "90 / 90 %", " / ".join(rates))]
+
+
+def bench_inpaint(host: Host) -> list[tuple[str, str, str]]:
+    """Error in the hole against the true picture, and that of base with a latent mask."""
+    studio, base, own, other = Studio(host, "inpaint"), Studio(host, "base"), 0.0, 0.0
+    for i, scene in enumerate(drawn(COUNT // 4, seed=7)):
+        truth, mask = pixels(scene), torch.zeros(1, 128, 128)
+        x, y = (int(128 * v) // 8 * 8 for v in (scene.shapes[0].x, scene.shapes[0].y))
+        mask[:, max(0, y - 32) : y + 32, x : x + 40] = 1
+        filled = studio.shown(prompt(scene), i, image=truth, mask=mask, kind="inpaint")
+        (latent,) = host.call("VAEEncode", pixels=truth, vae=base.vae)
+        (latent,) = host.call("SetLatentNoiseMask", samples=latent, mask=mask)
+        plain = base.sample(base.model, base.text(prompt(scene)), base.negative, latent, i)
+        hole = mask[0] == 1
+        own += float((filled - truth[0])[hole].pow(2).mean())
+        other += float((plain - truth[0])[hole].pow(2).mean())
+    return [
+        ("inpaint: error in the hole against base with a mask", "-30 %", f"{100 * (own / other - 1):+.0f} %")
+    ]
+
+
+def bench_relight(host: Host, kind: str) -> list[tuple[str, str, str]]:
+    studio, rng, rows = Studio(host, kind), Random(8), []
+    for i, scene in enumerate(drawn(COUNT // 4, seed=8)):
+        after = replace(scene, light=rng.choice(list(world.LIGHTS)))
+        sources = {"image": pixels(scene), "mask": world.render(scene).matte[None]}
+        if kind == "ic-light-fbc":
+            sources["background"] = pixels(replace(after, shapes=()))
+        words = f"{prompt(after)}, light from the {after.light}"
+        rows.append(right(after, studio.shown(words, i, cfg=3.0, kind=kind, **sources)))
+    return [(f"{kind}: light side / shape kept", "95 / 95 %", share(rows, ("light", "shape")))]
+
+
+def bench_time(host: Host) -> list[tuple[str, str, str]]:
+    started = time.perf_counter()
+    studio = Studio(host, "base")
+    loaded = time.perf_counter()
+    studio.draw("a large red circle on a white background", 0)
+    drawn_at = time.perf_counter()
+    figures = f"{loaded - started:.1f} / {drawn_at - loaded:.1f} s"
+    return [("load / one 20-step 128 px picture on this machine", "1.5 / 1.5 s", figures)]
+
+
+def main() -> None:
+    """Prints a table of what is asked and what was measured; untrained kinds are left out."""
+    host = Host(Path(tempfile.mkdtemp()))
+    trained = json.loads((ASSETS / "weights.json").read_text("utf-8"))
+    benches = {
+        "base": [bench_vae, bench_base, bench_time],
+        "depth": [bench_depth],
+        "instruct-pix2pix": [bench_edit],
+        "inpaint": [bench_inpaint],
+        "ic-light-fc": [lambda host: bench_relight(host, "ic-light-fc")],
+        "ic-light-fbc": [lambda host: bench_relight(host, "ic-light-fbc")],
+    }
+    print(f"| What ({COUNT} prompts) | Target | Measured |\n|---|---|---|")
+    for kind, measures in benches.items():
+        if trained[f"{kind}.safetensors"]["steps"]:
+            for measure in measures:
+                for row in measure(host):
+                    print(f"| {' | '.join(row)} |", flush=True)
