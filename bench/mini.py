@@ -1,5 +1,7 @@
-"""How well the mini models do their jobs: `python run.py bench mini`. Judged by `tools/mini/judge.py` on scenes
-that training never saw, through the nodes that a user would connect. Writes the table of the model card."""
+"""How well the mini models do their jobs: `python run.py bench mini`, the table of the model card.
+
+Judged by `tools/mini/judge.py` on scenes that training never saw, through the nodes that a user would connect.
+"""
 
 from __future__ import annotations
 

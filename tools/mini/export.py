@@ -20,15 +20,15 @@ NAMES = ("vae", "vae-f4", "base", "depth", "upscale-x4", "instruct-pix2pix", "in
          "ic-light-fbc")  # fmt: skip
 
 
-def write(name: str, tensors: dict[str, Tensor]) -> None:
-    """One fp16 file, and its line in the manifest."""
+def write(name: str, tensors: dict[str, Tensor], steps: int) -> None:
+    """One fp16 file, and its line in the manifest: hash, size, and how many steps it was trained."""
     path = ASSETS / f"{name}.safetensors"
     kept = {k: v if v.dtype == torch.int32 else v.half() for k, v in tensors.items()}
     save_file({k: v.contiguous() for k, v in kept.items()}, path)
     manifest = ASSETS / "weights.json"
     known = json.loads(manifest.read_text("utf-8")) if manifest.exists() else {}
     data = path.read_bytes()
-    known[path.name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    known[path.name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "steps": steps}
     manifest.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
@@ -55,16 +55,16 @@ def difference(weights: dict[str, Tensor], base: dict[str, Tensor]) -> dict[str,
 
 
 def export(work: Path, name: str) -> None:
+    state = torch.load(work / f"{name}.pt", map_location="cpu")
     if name.startswith("vae"):
-        write(name, torch.load(work / f"{name}.finished.pt", map_location="cpu"))
+        write(name, torch.load(work / f"{name}.finished.pt", map_location="cpu"), state["step"])
         return
-    unet, text = split(torch.load(work / f"{name}.pt", map_location="cpu")["ema"])
+    unet, text = split(state["ema"])
     if name == "base":
-        write("text", text)
-    if name != "base":
-        base = torch.load(work / "base.pt", map_location="cpu")["ema"]
-        unet = difference(unet, split(base)[0])
-    write(name, unet)
+        write("text", text, state["step"])
+    else:
+        unet = difference(unet, split(torch.load(work / "base.pt", map_location="cpu")["ema"])[0])
+    write(name, unet, state["step"])
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--work", type=Path, default=ROOT / ".mini")
     args = parser.parse_args()
-    for name in args.names or [n for n in NAMES if list(args.work.glob(f"{n}*.pt"))]:
+    for name in args.names or [n for n in NAMES if (args.work / f"{n}.pt").exists()]:
         export(args.work, name)
         print(name, (ASSETS / f"{name}.safetensors").stat().st_size)
 
