@@ -1,6 +1,6 @@
 """How well the mini models do their jobs: `python run.py bench mini`, the table of the model card.
 
-Judged by `tools/mini/judge.py` on scenes that training never saw, through the nodes that a user would connect.
+Judged by `tools/mini/judge.py` on scenes training never saw, through the nodes that a user would connect.
 """
 
 from __future__ import annotations
