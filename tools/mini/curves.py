@@ -1,4 +1,4 @@
-"""Draws the training logs as PNG: `python tools/mini/curves.py [--work .mini] [--out assets/mini/curves.png]`."""
+"""Draws the training logs: `python tools/mini/curves.py [--work .mini] [--out assets/mini/curves.png]`."""
 
 from __future__ import annotations
 
