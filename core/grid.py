@@ -78,7 +78,7 @@ def contact_sheet(
             break
         if sheet is None:
             layout = _layout(len(labels), picture.shape[0], picture.shape[1], columns, cell)
-            labeller = _Labeller(labels, layout)
+            labeller = Labeller(labels, layout)
             layout = replace(layout, strip=labeller.height)
             sheet = torch.full((*layout.size(), 3), BACKGROUND)
         y, x = layout.corner(count - 1)
@@ -124,15 +124,15 @@ def _letterboxed(picture: Tensor, layout: _Layout) -> Tensor:
     return cell
 
 
-class _Labeller:
+class Labeller:
     """Draws the labels of one sheet, all at one size: `height` is what the longest of them takes."""
 
     def __init__(self, labels: Sequence[str], layout: _Layout):
-        labels = [label.encode("utf-8", "replace").decode("utf-8")[: LONGEST_LABEL + 1] for label in labels]
+        labels = [label[: LONGEST_LABEL + 1] for label in labels]
         size = min(max(layout.width // 20, 11), 32)
-        self.font = _font(size, "".join(labels))
+        self.font = label_font(size, "".join(labels))
         self.width, self.pad = layout.width, size // 4
-        self.lines = [_wrap(label, self.font, layout.width) for label in labels]
+        self.lines = [wrapped(label, self.font, layout.width) for label in labels]
         most = max(len(lines) for lines in self.lines)
         ascent, descent = self.font.getmetrics()
         self.line_height = ascent + descent
@@ -148,7 +148,7 @@ class _Labeller:
         return BACKGROUND + (INK - BACKGROUND) * ink
 
 
-def _font(size: int, text: str) -> ImageFont.FreeTypeFont:
+def label_font(size: int, text: str) -> ImageFont.FreeTypeFont:
     """Pillow's own font, or an installed one where the text has characters beyond Latin."""
     if any(character >= _LATIN_END for character in text):
         scripts = _KOREAN + _CHINESE if _HANGUL.search(text) else _CHINESE + _KOREAN
@@ -158,7 +158,7 @@ def _font(size: int, text: str) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)  # type: ignore[return-value]
 
 
-def _wrap(label: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+def wrapped(label: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     """At most MOST_LINES lines that fit into `width` pixels; an ellipsis ends a label that does not."""
     lines = [""]
     for piece in _pieces(label, font, width):

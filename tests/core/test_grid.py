@@ -4,7 +4,7 @@ import weakref
 
 import pytest
 import torch
-from isi.core.grid import BACKGROUND, LARGEST_SHEET, contact_sheet
+from isi.core.grid import BACKGROUND, LARGEST_SHEET, MOST_LINES, contact_sheet, label_font, wrapped
 
 COLOURS = [(r, g, b) for r in (0.25, 0.5, 1.0) for g in (0.3, 0.6, 1.0) for b in (0.0, 0.4)]
 
@@ -84,23 +84,33 @@ def test_without_any_label_there_is_no_room_for_them():
     assert bare.shape[0] == bare.shape[1] < labelled.shape[0]
 
 
-@pytest.mark.parametrize(
-    "label",
-    [
-        "word " * 5000,
-        "w" * 100_000,
-        "一只红色的猫坐在窗台上" * 100,
-        "창가에 앉은 빨간 고양이",
-        "mixed 猫 고양이 😀 \x00\t\r\n\n\n\ud800 \\(x\\)",
-        "مرحبا",
-        "\n" * 50,
-    ],
-)
+LABELS = [
+    "word " * 5000,
+    "w" * 100_000,
+    "一只红色的猫坐在窗台上" * 100,
+    "창가에 앉은 빨간 고양이",
+    "mixed 猫 고양이 😀 \x00\t\r\n\n\n\ud800 \\(x\\)",
+    "مرحبا",
+    "\n" * 50,
+]
+
+
+@pytest.mark.parametrize("label", LABELS)
 def test_any_label_fits_and_none_breaks_the_sheet(label):
     sheet = contact_sheet([flat(200, 200, COLOURS[0])], [label])
     place(sheet, COLOURS[0])
     assert sheet.shape[0] < 200 * 1.5
-    assert (sheet[:, -3:] == BACKGROUND).all(), "the label runs out of its cell"
+
+
+@pytest.mark.parametrize("label", ["", "two words", *LABELS])
+@pytest.mark.parametrize("width", [20, 200])
+def test_labels_wrap_to_few_lines_that_fit(label, width):
+    font = label_font(12, label[:400])
+    lines = wrapped(label[:401], font, width)
+    assert len(lines) <= MOST_LINES
+    assert all(font.getlength(line) <= width for line in lines)
+    shown, whole = ("".join("".join(text).split()) for text in (lines, label))
+    assert shown == whole or (shown[-1] == "…" and whole.startswith(shown[:-1]))
 
 
 def test_channels():
