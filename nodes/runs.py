@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
+from ..core.grid import contact_sheet
 from ..core.plan import Plan
 from ..host.gallery import Run, open_run, run_stamp
 from . import sockets
@@ -90,4 +91,51 @@ class OpenRun(io.ComfyNode):
         return io.NodeOutput(entry.tensors["picture"], {"samples": entry.tensors["latent"]}, rest, run)
 
 
-NODES: list[type[io.ComfyNode]] = [RunImages, OpenRun]
+class ContactSheet(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ISI_ContactSheet",
+            display_name="ISI Contact Sheet",
+            category=CATEGORY,
+            description="All iterations of a run, or the pictures of a batch, on one labelled sheet. Nothing "
+            "is cropped.",
+            search_aliases=["grid", "image grid", "overview", "xy plot"],
+            inputs=[
+                sockets.Run.Input("run", optional=True, tooltip="From ISI Iterate or ISI Open Run."),
+                io.Image.Input("images", optional=True, tooltip="A batch, instead of a run."),
+                io.Int.Input(
+                    "columns",
+                    default=0,
+                    min=0,
+                    max=100,
+                    tooltip="Pictures a row; 0 makes the sheet squarish.",
+                ),
+                io.Int.Input(
+                    "cell",
+                    default=256,
+                    min=0,
+                    max=4096,
+                    tooltip="Longer side of a cell; 0: as the first picture.",
+                ),
+                io.Boolean.Input("labels", default=True, tooltip="Number and prompt under each picture."),
+            ],
+            outputs=[io.Image.Output("image", tooltip="The sheet.")],
+        )
+
+    @classmethod
+    def execute(cls, columns, cell, labels, run: Run | None = None, images=None) -> io.NodeOutput:
+        if (run is None) == (images is None):
+            raise ValueError("ISI Contact Sheet takes a run or an image batch: connect one of the two.")
+        if run is not None:
+            steps = run.plan.steps
+            texts = [f"{n}. {steps[n - 1].label or steps[n - 1].prompt}" for n in range(1, len(run) + 1)]
+            pictures = (run.load(n).tensors["picture"][0] for n in range(1, len(run) + 1))
+        else:
+            texts = [str(n) for n in range(1, len(images) + 1)]
+            pictures = iter(images)
+        sheet = contact_sheet(pictures, texts if labels else [""] * len(texts), columns or None, cell or None)
+        return io.NodeOutput(sheet.unsqueeze(0))
+
+
+NODES: list[type[io.ComfyNode]] = [RunImages, OpenRun, ContactSheet]

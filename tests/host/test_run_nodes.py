@@ -154,3 +154,22 @@ def test_a_control_net_follows_the_moving_picture(bench, picture, hint):
     assert torch.equal(image, expected)
     plain, _, _ = bench.run(bench.plan("a; b"), image=picture)
     assert not torch.equal(image, plain)
+
+
+def test_contact_sheet_of_a_run_and_of_a_batch(bench, picture):
+    _, _, run = bench.run(bench.plan("a; b; c"), image=picture)
+    (sheet,) = bench.host.call("ISI_ContactSheet", run=run, columns=3, cell=32, labels=False)
+    height, width = sheet.shape[1:3]
+    assert width >= 96 and 32 <= height < 64
+    for number in (1, 2, 3):  # each picture is on the sheet whole
+        shown = run.load(number).tensors["picture"][0].clamp(0, 1)
+        windows = sheet[0].unfold(0, 32, 1).unfold(1, 32, 1).movedim(2, -1)
+        assert (windows - shown).abs().amax((2, 3, 4)).min() < 1e-5
+    (labelled,) = bench.host.call("ISI_ContactSheet", run=run, columns=3, cell=32, labels=True)
+    assert labelled.shape[1] > height
+    (batch,) = bench.host.call(
+        "ISI_ContactSheet", images=picture.repeat(5, 1, 1, 1), columns=0, cell=32, labels=True
+    )
+    assert batch.shape[0] == 1
+    with pytest.raises(Failed, match="connect one of the two"):
+        bench.host.call("ISI_ContactSheet", columns=0, cell=32, labels=True)
