@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
 from .canvas import round_up
 from .lens import Assets, Lens, View, composite, resize, with_channels_of
-from .masks import feather, grow, resize_mask
+from .masks import feather, grow, label, resize_mask
 
 GAP, RING = 8, 40
 """The colour match looks at pixels from GAP to RING away from the masks: no latent pixel reaches there."""
@@ -46,14 +47,20 @@ class Box:
         top, left = max(0, self.top), max(0, self.left)
         return Box(top, left, min(self.bottom, height) - top, min(self.right, width) - left)
 
+    def slices(self, other: Box) -> tuple[slice, slice]:
+        """Rows and columns of `other` that this box covers."""
+        top, left = max(0, self.top - other.top), max(0, self.left - other.left)
+        bottom, right = max(0, self.bottom - other.top), max(0, self.right - other.left)
+        return slice(top, bottom), slice(left, right)
+
+    def distance(self, other: Box) -> float:
+        """Pixels between the middles of two boxes."""
+        down = self.top + self.bottom - other.top - other.bottom
+        return math.hypot(down, self.left + self.right - other.left - other.right) / 2
+
     def padded(self, pixels: int) -> Box:
         """The box with `pixels` more on every side."""
         return Box(self.top - pixels, self.left - pixels, self.height + 2 * pixels, self.width + 2 * pixels)
-
-    def union(self, other: Box) -> Box:
-        """The smallest box that holds both."""
-        top, left = min(self.top, other.top), min(self.left, other.left)
-        return Box(top, left, max(self.bottom, other.bottom) - top, max(self.right, other.right) - left)
 
     def grown_to(self, height: int, width: int, frame: tuple[int, int]) -> Box:
         """The box at a larger size round its middle, moved into the picture `frame` as far as it fits."""
@@ -76,6 +83,16 @@ def bounds(mask: Tensor) -> Box | None:
     columns = (mask > 0).any(0).any(0).nonzero().flatten()
     top, left = int(rows[0]), int(columns[0])
     return Box(top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left)
+
+
+def objects(mask: Tensor) -> list[Box]:
+    """The boxes of what is connected (diagonals too) above 0 in `mask` `[1, H, W]`, largest first."""
+    labels, _ = label(mask[0] > 0, diagonals=True)
+    boxes = [
+        Box(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
+        for rows, columns in ndimage.find_objects(labels)
+    ]
+    return sorted(boxes, key=lambda box: -box.height * box.width)
 
 
 @dataclass(frozen=True)
@@ -151,7 +168,7 @@ class Crop(Lens):
         if self.match <= 0:
             return patch
         known = known_ring(torch.maximum(assets[self.sample], assets[self.composite]))
-        rows, columns = _slices(self.box.within(*picture.shape[1:3]), self.box)
+        rows, columns = self.box.within(*picture.shape[1:3]).slices(self.box)
         inside = torch.zeros_like(known)
         inside[:, rows, columns] = True
         return match_colour(patch, under, known & inside, self.match)
@@ -159,7 +176,7 @@ class Crop(Lens):
     def paste(self, canvas: Tensor, patch: Tensor, assets: Assets) -> None:
         """Composites a patch into `canvas` in place."""
         inner = self.box.within(*canvas.shape[1:3])
-        rows, columns = _slices(inner, self.box)
+        rows, columns = inner.slices(self.box)
         mask = assets[self.composite][:, rows, columns]
         target = canvas[:, inner.top : inner.bottom, inner.left : inner.right]
         target.copy_(composite(target, patch[:, rows, columns], mask))
@@ -179,15 +196,9 @@ def take_mask(mask: Tensor, box: Box) -> Tensor:
     """The mask `[B, height, width]` of a box; nothing may change beyond the frame."""
     inner = box.within(*mask.shape[1:3])
     out = mask.new_zeros(mask.shape[0], box.height, box.width)
-    rows, columns = _slices(inner, box)
+    rows, columns = inner.slices(box)
     out[:, rows, columns] = mask[:, inner.top : inner.bottom, inner.left : inner.right]
     return out
-
-
-def _slices(inner: Box, box: Box) -> tuple[slice, slice]:
-    """Where `inner` lies in `box`."""
-    top, left = inner.top - box.top, inner.left - box.left
-    return slice(top, top + inner.height), slice(left, left + inner.width)
 
 
 def blended(mask: Tensor, pixels: int) -> Tensor:

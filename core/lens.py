@@ -198,7 +198,8 @@ def with_channels_of(pixels: Tensor, picture: Tensor) -> Tensor:
     colour = pixels[..., : 3 if pixels.shape[-1] >= 3 else 1]
     if colour.shape[-1] != count:
         colour = colour.mean(-1, keepdim=True).expand(*colour.shape[:-1], count)
-    return torch.cat([colour, picture[..., count:].to(colour)], -1)
+    alpha = picture[..., count:].to(colour)
+    return torch.cat([colour, alpha], -1) if alpha.shape[-1] else colour
 
 
 def resize(picture: Tensor, height: int, width: int) -> Tensor:

@@ -143,7 +143,7 @@ def fill_holes(mask: Tensor) -> Tensor:
     """Sets to 1 what the mask (at least 0.5) encloses. A hole ends at the mask's diagonals too."""
     out = mask.clone()
     for one in out:
-        labels, count = _label(one < 0.5, diagonals=False)
+        labels, count = label(one < 0.5, diagonals=False)
         enclosed = np.ones(count + 1, dtype=bool)
         enclosed[0] = False
         for border in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
@@ -153,7 +153,7 @@ def fill_holes(mask: Tensor) -> Tensor:
     return out
 
 
-def _label(marked: Tensor, diagonals: bool) -> tuple[NDArray[np.int32], int]:
+def label(marked: Tensor, diagonals: bool) -> tuple[NDArray[np.int32], int]:
     """Connected parts of `marked` `[H, W]` (bool), numbered from 1, and how many there are."""
     labels = np.empty(marked.shape, np.int32)
     structure = ndimage.generate_binary_structure(2, 2 if diagonals else 1)
@@ -169,11 +169,11 @@ def split_objects(mask: Tensor, limit: int) -> Tensor:
     """
     found: list[tuple[int, Tensor]] = []
     for one in mask:
-        labels, count = _label(one > 0, diagonals=True)
+        labels, count = label(one > 0, diagonals=True)
         numbers = torch.from_numpy(labels).to(one.device)
         sizes = torch.bincount(numbers.flatten(), minlength=count + 1)[1:]
-        for label in sizes.argsort(descending=True, stable=True)[:limit]:
-            found.append((int(sizes[label]), torch.where(numbers == label + 1, one, 0)))
+        for index in sizes.argsort(descending=True, stable=True)[:limit].tolist():
+            found.append((int(sizes[index]), torch.where(numbers == index + 1, one, 0)))
     found.sort(key=lambda item: -item[0])
     return torch.stack([one for _, one in found[:limit]]) if found else torch.zeros_like(mask[:1])
 

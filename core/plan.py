@@ -35,6 +35,10 @@ class Extra:
         """An extra with its settings in one order, so that equal settings make equal extras."""
         return cls(kind, tuple(sorted(values.items())))
 
+    def having(self, **values: Scalar) -> Extra:
+        """The same extra with some settings more, or others."""
+        return Extra.of(self.kind, **(dict(self.values) | values))
+
 
 @dataclass(frozen=True)
 class Step:

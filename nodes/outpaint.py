@@ -1,0 +1,357 @@
+"""Outpainting: canvases, fills, masks, and whole pictures as a plan of passes."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io
+
+from ..core import masks
+from ..core.canvas import (
+    ANCHORS,
+    Canvas,
+    Sides,
+    aspect_size,
+    check_overlap,
+    parse_aspect,
+    round_up,
+    sides_for,
+)
+from ..core.crop import Box, take_mask
+from ..core.fill import MODES
+from ..core.masks import PROFILES, as_mask
+from ..core.outpaint_plan import Outpainting
+from ..host.fill_models import fill_by_name, fill_extra, fill_names
+from . import sockets
+
+CATEGORY = "ISI/inpaint"
+FILL_TOOLTIP = (
+    "What an area holds before it is sampled. At denoise 1 it matters little; below 1 the sampler builds on "
+    "it. Files of models/inpaint (LaMa, MAT) are listed too."
+)
+
+
+def side_input(name: str) -> io.Input:
+    return io.Int.Input(
+        name, default=0, min=-16384, max=16384, step=8, tooltip=f"Room at the {name}. Negative cuts."
+    )
+
+
+def anchor_input() -> io.Input:
+    return io.Combo.Input(
+        "anchor",
+        options=sorted(ANCHORS, key=lambda name: ANCHORS[name]),
+        default="center",
+        tooltip="Where the picture lies on the canvas.",
+    )
+
+
+def multiple_input() -> io.Input:
+    return io.Int.Input(
+        "multiple_of", default=8, min=1, max=256, tooltip="Both sides are rounded up to a multiple of this."
+    )
+
+
+def extend_input() -> io.Input:
+    """How large the canvas is to be: three ways to say it."""
+    return io.DynamicCombo.Input(
+        "extend",
+        options=[
+            io.DynamicCombo.Option(
+                "aspect ratio",
+                [
+                    io.String.Input(
+                        "ratio",
+                        default="16:9",
+                        tooltip="Width to height: 16:9, 4/3, 1.5. Never cuts the picture.",
+                    ),
+                    anchor_input(),
+                    multiple_input(),
+                ],
+            ),
+            io.DynamicCombo.Option(
+                "size",
+                [
+                    io.Int.Input("width", default=1920, min=8, max=16384, tooltip="Exact width in pixels."),
+                    io.Int.Input("height", default=1080, min=8, max=16384, tooltip="Exact height in pixels."),
+                    anchor_input(),
+                ],
+            ),
+            io.DynamicCombo.Option(
+                "sides",
+                [
+                    *(side_input(name) for name in ("left", "top", "right", "bottom")),
+                    io.Combo.Input(
+                        "unit",
+                        options=["pixels", "percent"],
+                        tooltip="Percent are of the picture's own side.",
+                    ),
+                    multiple_input(),
+                ],
+            ),
+        ],
+        tooltip="How to say how large the canvas is to be.",
+    )
+
+
+def sides_of(extend: dict, height: int, width: int) -> Sides:
+    """(top, bottom, left, right) in pixels, as the widgets of `extend_input` say."""
+    if extend["extend"] == "size":
+        return sides_for(height, width, extend["height"], extend["width"], extend["anchor"])
+    if extend["extend"] == "aspect ratio":
+        size = aspect_size(height, width, parse_aspect(extend["ratio"]), extend["multiple_of"])
+        return sides_for(height, width, *size, extend["anchor"])
+    share = 100 if extend["unit"] == "percent" else None
+    top, bottom = (round(extend[s] * height / share) if share else extend[s] for s in ("top", "bottom"))
+    left, right = (round(extend[s] * width / share) if share else extend[s] for s in ("left", "right"))
+    new_height, new_width = height + top + bottom, width + left + right
+    if new_height < 8 or new_width < 8:
+        raise ValueError(f"These sides leave {new_width}x{new_height} pixels of the picture: cut less.")
+    # The last side of each axis that grows takes up the rounding.
+    down = round_up(new_height, extend["multiple_of"]) - new_height
+    across = round_up(new_width, extend["multiple_of"]) - new_width
+    top, bottom = (top, bottom + down) if bottom or not top else (top + down, bottom)
+    left, right = (left, right + across) if right or not left else (left + across, right)
+    return top, bottom, left, right
+
+
+def describe(sides: Sides, height: int, width: int) -> str:
+    """What happens to the picture, in a line."""
+    top, bottom, left, right = sides
+    named = {"top": top, "bottom": bottom, "left": left, "right": right}
+    parts = [
+        f"{'adds' if side > 0 else 'cuts'} {abs(side)} px {name}" for name, side in named.items() if side
+    ]
+    size = f"{width}x{height} -> {width + left + right}x{height + top + bottom}"
+    return f"{size}: {', '.join(parts) or 'nothing to do'}."
+
+
+class OutpaintCanvas(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ISI_OutpaintCanvas",
+            display_name="ISI Outpaint Canvas",
+            category=CATEGORY,
+            description="Puts a picture on a larger canvas and makes the masks for outpainting: what may be "
+            "sampled (soft), and what is to come back into the picture. The size is exact.",
+            search_aliases=["pad image for outpainting", "uncrop", "extend image", "aspect ratio",
+                            "expand canvas"],
+            inputs=[
+                io.Image.Input("image", tooltip="The picture."),
+                extend_input(),
+                io.Combo.Input("fill", options=fill_names(), default="edge", tooltip=FILL_TOOLTIP),
+                io.Int.Input(
+                    "overlap", default=48, min=0, max=2048,
+                    tooltip="How far the sample mask reaches into the picture, in pixels. The composite mask "
+                    "reaches half as far; at 0 every pixel of the picture stays.",
+                ),
+                io.Combo.Input(
+                    "feather", options=list(PROFILES), default="cosine", tooltip="The shape of the soft edge."
+                ),
+                io.Int.Input("seed", default=0, min=0, max=2**64 - 1,
+                tooltip="Only for the fill patch noise."),
+                io.Mask.Input("mask", optional=True, tooltip="More of the picture that may change."),
+            ],
+            outputs=[
+                io.Image.Output(display_name="image", tooltip="The picture on its canvas."),
+                io.Mask.Output(
+                    display_name="sample_mask",
+                    tooltip="For Set Latent Noise Mask or InpaintModelConditioning."
+                ),
+                io.Mask.Output(
+                    display_name="composite_mask",
+                    tooltip="For ImageCompositeMasked with the sampled picture as source, or for ISI Crop "
+                    "For Inpaint.",
+                ),
+                io.BoundingBox.Output(
+                    display_name="region",
+                    tooltip="Where the picture lies on the canvas: x, y, width, height."
+                ),
+                io.String.Output(display_name="report", tooltip="What was added and what was cut."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, image, extend, fill, overlap, feather, seed, mask=None) -> io.NodeOutput:
+        batch, height, width = image.shape[:3]
+        sides = sides_of(extend, height, width)
+        check_overlap(height, width, sides, overlap)
+        canvas = Canvas(*sides, fill=fill if fill in MODES else "edge", profile=feather, seed=seed)
+        pixels = canvas.get(image, {}).pixels
+        if fill not in MODES:
+            pixels = fill_by_name(pixels, canvas.mask(height, width, 0), fill, seed)
+        soft = [canvas.mask(height, width, reach) for reach in (overlap, overlap // 2)]
+        frame = Box(-sides[0], -sides[2], pixels.shape[1], pixels.shape[2])
+        if mask is not None:
+            wide = take_mask(as_mask(mask, height, width, batch), frame)
+            soft = [torch.maximum(one, wide) for one in soft]
+        rows, columns = Box(0, 0, height, width).slices(frame)
+        rows, columns = range(pixels.shape[1])[rows], range(pixels.shape[2])[columns]
+        region = {"x": columns.start, "y": rows.start, "width": len(columns), "height": len(rows)}
+        return io.NodeOutput(pixels, *soft, region, describe(sides, height, width))
+
+
+class Fill(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ISI_Fill",
+            display_name="ISI Fill",
+            category=CATEGORY,
+            description="Fills what a mask covers from what surrounds it: for removing things, or as a start "
+            "for inpainting. Pixels outside the mask are not touched.",
+            search_aliases=["inpaint fill", "lama", "mat", "telea", "navier stokes", "remove object", "erase",
+                            "patch noise", "masked blur"],
+            inputs=[
+                io.Image.Input("image", tooltip="The picture."),
+                io.Mask.Input("mask", tooltip="What to fill. Grey mixes the fill with the picture."),
+                io.Combo.Input(
+                    "mode", options=fill_names(), default="telea",
+                    tooltip="neutral: grey. edge: the nearest pixel. blur: a smooth surface. telea, "
+                    "navier-stokes: carry colours and edges inwards. patch noise: noise with the picture's "
+                    "spectrum and colours, for outpainting at high denoise. Files of models/inpaint: LaMa "
+                    "(big-lama.pt), MAT; press R after you put one there.",
+                ),
+                io.Int.Input("seed", default=0, min=0, max=2**64 - 1, tooltip="Only for patch noise."),
+            ],
+            outputs=[io.Image.Output(display_name="image", tooltip="The filled picture.")],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, image, mask, mode, seed) -> io.NodeOutput:
+        return io.NodeOutput(fill_by_name(image, as_mask(mask, *image.shape[1:3], len(image)), mode, seed))
+
+
+class Mask(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ISI_Mask",
+            display_name="ISI Mask",
+            category=CATEGORY,
+            description="Prepares a mask: threshold, fill holes, grow or shrink by exact pixels, feather, "
+            "and split it into its objects. In that order; each is off at its default.",
+            search_aliases=["grow mask", "shrink mask", "expand mask", "feather mask", "blur mask",
+                            "split mask",
+                            "mask to objects", "connected components", "fill holes", "threshold"],
+            inputs=[
+                io.Mask.Input("mask", tooltip="The mask; a batch is done one by one."),
+                io.Float.Input(
+                    "threshold", default=0.0, min=0.0, max=1.0, step=0.01,
+                    tooltip="Makes the mask black and white: white from this level on. 0 is off.",
+                ),
+                io.Boolean.Input("fill_holes", default=False, tooltip="Fills what the mask encloses."),
+                io.Int.Input(
+                    "grow", default=0, min=-2048, max=2048,
+                    tooltip="Exactly this many pixels more on every side; negative shrinks.",
+                ),
+                io.Int.Input(
+                    "feather", default=0, min=0, max=2048,
+                    tooltip="Softens edges over this many pixels on either side. Grow by as much first to "
+                    "keep the inside white.",
+                ),
+                io.Combo.Input("profile", options=list(PROFILES), default="cosine",
+                tooltip="Shape of soft edges."),
+                io.Combo.Input(
+                    "latent", options=["off", "max", "area"],
+                    tooltip="Makes blocks of 8x8 pixels so that the host's reduction to latent size loses "
+                    "nothing. max: a stroke of one pixel frees its block. area: by the share of the block.",
+                ),
+                io.Int.Input(
+                    "max_objects", default=16, min=1, max=256,
+                    tooltip="How many objects to give, largest first."
+                ),
+            ],
+            outputs=[
+                io.Mask.Output(display_name="mask", tooltip="The whole mask."),
+                io.Mask.Output(display_name="objects", tooltip="One mask an object, largest first."),
+                io.Int.Output(display_name="count", tooltip="How many objects there are."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, mask, threshold, fill_holes, grow, feather, profile, latent, max_objects):
+        mask = masks.threshold(as_mask(mask, *mask.shape[-2:]), threshold)
+        mask = masks.grow(masks.fill_holes(mask) if fill_holes else mask, grow)
+        objects = masks.split_objects(mask, max_objects)
+        count = int(objects.flatten(1).any(1).sum())
+        soft = [masks.feather(one, feather, profile) for one in (mask, objects)]
+        if latent != "off":
+            soft = [masks.latent_blocks(one, how=latent) for one in soft]
+        return io.NodeOutput(*soft, count)
+
+
+class Outpaint(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ISI_Outpaint",
+            display_name="ISI Outpaint",
+            category="ISI/plan",
+            description="Plans outpainting to any size or aspect ratio in passes that the model likes: each "
+            "crops a window, samples what is new in it, and puts it back. Every pixel of the picture stays. "
+            "Connect the plan to ISI Iterate with the same picture.",
+            search_aliases=["outpainting plan", "uncrop", "extend image", "panorama", "zoom out",
+                            "aspect ratio"],
+            inputs=[
+                io.Image.Input("image", tooltip="The picture that ISI Iterate starts from."),
+                extend_input(),
+                io.String.Input(
+                    "prompts", multiline=True, default="",
+                    tooltip="What to paint, a line a pass; the last line goes for all further passes.",
+                ),
+                io.Int.Input(
+                    "pass_size", default=1024, min=64, max=8192, step=8,
+                    tooltip="The longest side of a pass: 512 for SD 1.5, 1024 for SDXL and newer.",
+                ),
+                io.Int.Input(
+                    "overlap", default=64, min=0, max=2048, step=8,
+                    tooltip="How far a pass may change what the one before made, in pixels, fading out.",
+                ),
+                io.Int.Input(
+                    "blend", default=0, min=0, max=512,
+                    tooltip="How far new content may mix into the picture itself. 0 keeps its every pixel.",
+                ),
+                io.Combo.Input("fill", options=fill_names(), default="edge", tooltip=FILL_TOOLTIP),
+                io.String.Input(
+                    "denoise", default="1.0",
+                    tooltip="How freely each pass paints, 0 to 1. Several values with commas: one a pass.",
+                ),
+                io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Sampling steps of a pass."),
+                io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Prompt guidance."),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=2**64 - 1, control_after_generate=True,
+                    tooltip="Seed of the first pass; each further one adds 1.",
+                ),
+                io.Float.Input(
+                    "match", default=1.0, min=0.0, max=1.0, step=0.05,
+                    tooltip="Takes back how far a pass shifted the colours of what was not to change.",
+                ),
+            ],
+            outputs=[
+                sockets.Plan.Output(display_name="plan", tooltip="For ISI Iterate or ISI Join Plans."),
+                io.String.Output(display_name="report", tooltip="The canvas, and a line a pass."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, image, extend, prompts, fill, denoise, **settings) -> io.NodeOutput:
+        height, width = image.shape[1:3]
+        sides = sides_of(extend, height, width)
+        what = {"prompts": prompts.splitlines() or [""], "denoise": parse_denoise(denoise)}
+        plan = Outpainting(sides=sides, fill=fill_extra(fill), **what, **settings).plan(height, width)
+        return io.NodeOutput(plan, f"{describe(sides, height, width)}\n{plan.table()}")
+
+
+def parse_denoise(text: str) -> list[float]:
+    """Numbers from 0 to 1, with commas between. Raises ValueError."""
+    try:
+        values = [float(part) for part in text.replace(";", ",").split(",") if part.strip()]
+    except ValueError:
+        values = []
+    if not values or not all(0 <= value <= 1 for value in values):
+        raise ValueError(f"The denoise {text!r} can't be read: write numbers from 0 to 1, such as 1.0, 0.8.")
+    return values
+
+
+NODES: list[type[io.ComfyNode]] = [OutpaintCanvas, Fill, Mask, Outpaint]
