@@ -59,8 +59,13 @@ async def _execute(url: str, graph: Graph, on_event: Listener | None) -> Graph:
                     break
             else:
                 raise Refused("The server closed the connection.")
-        async with session.get(f"/history/{prompt_id}") as answer:
-            return (await answer.json())[prompt_id]["outputs"]
+        # The server writes its history down a moment after it said that the run ended.
+        while True:
+            async with session.get(f"/history/{prompt_id}") as answer:
+                history = await answer.json()
+            if prompt_id in history:
+                return history[prompt_id]["outputs"]
+            await asyncio.sleep(0.02)
 
 
 def refusal(graph: Graph, answer: dict) -> str:
