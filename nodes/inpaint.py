@@ -140,7 +140,7 @@ class EditObjects(io.ComfyNode):
         return io.Schema(
             node_id="ISI_EditObjects",
             display_name="ISI Edit Objects",
-            category="ISI/plan",
+            category=CATEGORY,
             description="Plans edits of any number of objects in one picture: remove one, paint another in "
             "its place, or keep it and replace the background. Connect the plan to ISI Iterate with the same "
             "picture.",

@@ -287,7 +287,7 @@ class Outpaint(io.ComfyNode):
         return io.Schema(
             node_id="ISI_Outpaint",
             display_name="ISI Outpaint",
-            category="ISI/plan",
+            category=CATEGORY,
             description="Plans outpainting to any size or aspect ratio in passes that the model likes: each "
             "crops a window, samples what is new in it, and puts it back. Every pixel of the picture stays. "
             "Connect the plan to ISI Iterate with the same picture.",
