@@ -325,3 +325,34 @@ def test_host_keeps_few_pictures_however_long_the_run(bench, picture):
     held = bench.run(bench.plan("a *30", steps=1), image=picture)
     assert pictures_alive() - before <= 3
     assert len(held[2]) == 30
+
+
+def test_grey_pictures_become_colour(bench, picture):
+    grey = picture[..., :1]
+    image, _, _ = bench.run(image=grey)
+    expected, _, _ = bench.run(image=grey.repeat(1, 1, 1, 3))
+    assert torch.equal(image, expected)
+
+
+@pytest.mark.parametrize("reference", ["initial image", "first result", "given image"])
+def test_drift_lock_holds_the_reference_through_real_models(bench, picture, reference):
+    """Random models drift wildly: with the lock each saved picture has the reference's mean and spread."""
+    given = picture * 0.5 + 0.1
+    extra = {"image": given} if reference == "given image" else {}
+    (drift,) = bench.host.call(
+        "ISI_DriftLock", reference=reference, strength=1.0, save_corrected=True, **extra
+    )
+    _, _, run = bench.run(image=picture, drift=drift)
+    first = run.load(1).tensors["picture"]
+    wanted = {"initial image": picture, "first result": first, "given image": given}[reference]
+    for number in (2, 3, 4):
+        result = run.load(number).tensors["picture"]
+        assert torch.allclose(result.mean((1, 2)), wanted.mean((1, 2)), atol=2e-3)
+        assert torch.allclose(result.std((1, 2)), wanted.std((1, 2)), rtol=0.02)
+
+
+def test_settled_runs_are_shorter_and_say_so(bench, picture):
+    (stop,) = bench.host.call("ISI_StopWhenSettled", threshold=1.0, patience=2)
+    image, _, run = bench.run(image=picture, stop=stop, run_name="settled")
+    assert len(run) == 2 and torch.equal(image, run.load(2).tensors["picture"])
+    assert len(bench.host.call("ISI_OpenRun", run_name="settled", iteration=0)[3]) == 2
