@@ -1,10 +1,12 @@
-"""Pictures to and from latents in tiles, and upscaling of pictures."""
+"""Pictures to and from latents in tiles, and upscaling of pictures by a network."""
 
 from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..core.upscale_plan import target_size
 from ..host import tiled_vae
+from ..host.upscale_models import LANCZOS, load_upscaler, upscale, upscaler_names
 
 _TILE = "The largest tile, in pixels. Smaller needs less memory. A tile as large as the picture is no tiling."
 _OVERLAP = (
@@ -71,4 +73,86 @@ class TiledVAEEncode(io.ComfyNode):
         return io.NodeOutput({"samples": tiled_vae.encode(vae, pixels, tile_size, overlap)})
 
 
-NODES: list[type[io.ComfyNode]] = [TiledVAEDecode, TiledVAEEncode]
+class UpscaleImage(io.ComfyNode):
+    """Upscales a picture by a network or by Lanczos."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ISI_UpscaleImage",
+            display_name="ISI Upscale Image",
+            category="ISI/upscale",
+            description=(
+                "Upscales a picture to an exact size or by any factor, with an upscale model (ESRGAN, "
+                "SwinIR, DAT, HAT, SRCNN, ...) or Lanczos. Even tiles without seams, alpha kept, no 8-bit "
+                "step."
+            ),
+            search_aliases=["upscale", "super resolution", "esrgan", "enlarge", "srcnn", "resize"],
+            inputs=[
+                io.Image.Input("image", tooltip="The picture; a fourth channel is alpha and is kept."),
+                io.Combo.Input(
+                    "model_name",
+                    options=upscaler_names(),
+                    default=LANCZOS,
+                    tooltip="lanczos, or a file in models/upscale_models (SRCNN weights too).",
+                ),
+                io.Float.Input(
+                    "factor",
+                    default=2.0,
+                    min=0.01,
+                    max=64.0,
+                    step=0.05,
+                    tooltip="How many times larger. Any factor: the model's own is resampled to it.",
+                ),
+                io.Int.Input(
+                    "width",
+                    default=0,
+                    min=0,
+                    max=65536,
+                    tooltip="Exact width in pixels. 0: from the height, or else from the factor.",
+                ),
+                io.Int.Input(
+                    "height",
+                    default=0,
+                    min=0,
+                    max=65536,
+                    tooltip="Exact height in pixels. 0: from the width, or else from the factor.",
+                ),
+                io.Int.Input(
+                    "tile_size",
+                    default=512,
+                    min=64,
+                    max=8192,
+                    step=32,
+                    tooltip="The largest tile that the model is given, in pixels. Smaller needs less memory.",
+                ),
+                io.Int.Input(
+                    "overlap",
+                    default=32,
+                    min=0,
+                    max=512,
+                    step=8,
+                    tooltip="Pixels that neighbouring tiles share. More hides seams of models that look far.",
+                ),
+                io.Boolean.Input(
+                    "allow_gigapixel",
+                    default=False,
+                    tooltip="Confirms that a result of more than one gigapixel is meant.",
+                ),
+                io.UpscaleModel.Input(
+                    "upscale_model", optional=True, tooltip="A loaded model, used instead of model_name."
+                ),
+            ],
+            outputs=[io.Image.Output(display_name="image", tooltip="The upscaled picture.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, image, model_name, factor, width, height, tile_size, overlap, allow_gigapixel, upscale_model=None
+    ) -> io.NodeOutput:
+        target = target_size(*image.shape[1:3], factor, height, width, allow_gigapixel)
+        upscaler = load_upscaler(model_name) if upscale_model is None else upscale_model
+        return io.NodeOutput(upscale(image, *target, upscaler, tile_size, overlap))
+
+
+NODES: list[type[io.ComfyNode]] = [TiledVAEDecode, TiledVAEEncode, UpscaleImage]
