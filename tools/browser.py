@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Playwright
+from playwright.sync_api import Browser, ConsoleMessage, Playwright
 
-from .server import Server
+from .server import PACK, Server
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 PLACES = (
@@ -41,7 +41,11 @@ def launch(playwright: Playwright, executable: str) -> Browser:
 
 
 class FrontEnd:
-    """The loaded page. `faults` collects uncaught errors, and requests that leave the server's origin."""
+    """The loaded page. `faults` collects uncaught errors, and requests that leave the server's origin.
+
+    The server's Content Security Policy stops requests of scripts before they are one; the page then says
+    so on its console. (ComfyUI's own scripts do try: they ask for the sizes of missing models.)
+    """
 
     def __init__(self, browser: Browser, server: Server):
         self.faults: list[str] = []
@@ -52,11 +56,17 @@ class FrontEnd:
             "request",
             lambda request: request.url.startswith(own) or self.faults.append(f"request: {request.url}"),
         )
+        self.page.on("console", self._listen)
         self.page.goto(server.url)
         self.page.wait_for_function(READY, timeout=60_000)
         self.page.wait_for_selector("canvas#graph-canvas")
         # The page opens its default graph a moment after it is ready; ours has to come after that.
         self.page.wait_for_function("app.rootGraph.nodes.length > 0", timeout=60_000)
+
+    def _listen(self, line: ConsoleMessage) -> None:
+        ours = f"/extensions/{PACK}/" in line.location["url"]
+        if ours and "Content Security Policy" in line.text:
+            self.faults.append(f"blocked: {line.text}")
 
     def evaluate(self, script: str, argument: Any = None) -> Any:
         """What a JavaScript expression or function gives in the page."""

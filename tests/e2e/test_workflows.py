@@ -31,7 +31,6 @@ def page(request, server, chromium):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_opens_in_the_front_end(page, name):
-    page.faults.clear()
     page.load(json.loads((graphs.WORKFLOWS / f"{name}.json").read_text("utf-8")))
     unknown = "() => app.rootGraph.nodes.filter(node => node.has_errors).map(node => node.type)"
     assert page.evaluate(unknown) == []
