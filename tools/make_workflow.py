@@ -5,7 +5,7 @@
 The real front end loads the API form, so the UI form is what a user would have saved; we lay it out from
 left to right. The API form itself is rewritten with every widget that it left at its default. The graph is
 then run, and the picture that it makes becomes its thumbnail: the last picture of the node given with
---picture ID, else of an ISI_ContactSheet, else of the last output node. If there is a
+--picture ID, else the one that shows an ISI_ContactSheet, else the last output node's. If there is a
 workflows/api/NAME.md, its text stands beside the graph as a note.
 """
 
@@ -28,30 +28,35 @@ WORKFLOWS = graphs.WORKFLOWS
 GAP_X, GAP_Y, TITLE = 80, 60, 30
 WIDE = {"ISI_Script": (420, 420), "CLIPTextEncode": (380, 160)}
 PICTURE = (320, 360)
+# Queueing a shipped graph again has to give the same picture again.
+KEEP_SEEDS = """() => app.rootGraph.nodes.flatMap(node => node.widgets ?? [])
+    .filter(widget => widget.name === "control_after_generate")
+    .forEach(widget => { widget.value = "fixed"; })"""
 SWAP = (
     "**Your own model**: put *Load Checkpoint* in the place of *ISI Mini Checkpoint*; it has the same three"
     " outputs. The mini model only knows coloured shapes, so that this graph runs anywhere."
 )
 
 
+def sources(node: dict) -> set[str]:
+    """The ids of the nodes that a node takes something from."""
+    return {str(value[0]) for value in node["inputs"].values() if isinstance(value, list) and value}
+
+
 def columns(graph: graphs.Graph) -> dict[str, int]:
     """The column of each node: right of everything it takes, and sources close to what they feed."""
-    sources = {
-        node_id: {str(value[0]) for value in node["inputs"].values() if isinstance(value, list) and value}
-        for node_id, node in graph.items()
-    }
     column: dict[str, int] = {}
 
     def place(node_id: str) -> int:
         if node_id not in column:
-            column[node_id] = max((place(source) + 1 for source in sources[node_id]), default=0)
+            column[node_id] = max((place(source) + 1 for source in sources(graph[node_id])), default=0)
         return column[node_id]
 
     for node_id in graph:
         place(node_id)
     for node_id in graph:
-        users = [column[user] for user in graph if node_id in sources[user]]
-        if not sources[node_id] and users:
+        users = [column[user] for user in graph if node_id in sources(graph[user])]
+        if not sources(graph[node_id]) and users:
             column[node_id] = min(users) - 1
     return column
 
@@ -59,8 +64,7 @@ def columns(graph: graphs.Graph) -> dict[str, int]:
 def size(node: dict, own: list[float]) -> list[float]:
     """How large to draw a node: what it asks for, more for long texts and for pictures."""
     shows = "Image" in node["class_type"] and node["class_type"].startswith(("Load", "Save", "Preview"))
-    least = PICTURE if shows or node["class_type"] == "ISI_ContactSheet" else (300, 0)
-    least = WIDE.get(node["class_type"], least)
+    least = WIDE.get(node["class_type"], PICTURE if shows else (300, 0))
     return [max(own[0], least[0]), max(own[1], least[1])]
 
 
@@ -93,6 +97,7 @@ def make_ui(name: str, opened: browser.FrontEnd) -> graphs.Graph:
     """Writes both forms of the workflow; returns the completed API form."""
     graph = graphs.load(name)
     opened.load_api(graph, name)
+    opened.evaluate(KEEP_SEEDS)
     workflow = opened.serialize()
     lay_out(workflow, graph)
     workflow["extra"].pop("ds", None)  # no saved view: the front end shows the whole graph
@@ -121,9 +126,10 @@ def make_picture(name: str, graph: graphs.Graph, server: Server, chosen: str | N
     found = graphs.pictures(client.execute(server.url, graph), server.base)
     if not found:
         raise SystemExit(f"{name}: no output node made a picture")
-    sheets = [node_id for node_id, _ in graphs.nodes_of(graph, "ISI_ContactSheet") if node_id in found]
-    last = [node_id for node_id in graph if node_id in found][-1]
-    with Image.open(found[chosen or (sheets or [last])[0]][-1]) as file:
+    sheets = {node_id for node_id, _ in graphs.nodes_of(graph, "ISI_ContactSheet")}
+    ids = [node_id for node_id in graph if node_id in found]
+    of_sheets = [node_id for node_id in ids if sources(graph[node_id]) & sheets]
+    with Image.open(found[chosen or (of_sheets or ids)[-1]][-1]) as file:
         picture = file.convert("RGB")
     longer = max(picture.size)
     scale = min(max(longer, 512), 1024) / longer
