@@ -1,0 +1,266 @@
+/**
+ * The script language in the browser. `core/script.py` is the reference and holds the rules; both pass
+ * `tests/vectors/script.json`, and their messages are the same.
+ */
+
+const BARE_WEIGHT = 1.1;
+const WEIGHT = { low: 0.01, high: 100 };
+const MOST_STEPS = 1_000_000;
+/** Ranges, as numbers and as the messages write them. */
+const SETTINGS = {
+  denoise: { low: 0, high: 1, range: "0.0 to 1.0", example: "1" },
+  cfg: { low: 0, high: 100, range: "0.0 to 100.0", example: "100" },
+  seed: { low: 0n, high: 2n ** 64n - 1n, range: "0 to 18446744073709551615", example: "1.84467e+19" },
+  steps: { low: 1n, high: 10_000n, range: "1 to 10000", example: "10000" },
+  repeat: { low: 1n, high: 100_000n, range: "1 to 100000", example: "100000" },
+};
+
+const BLANK = " \\t\\n\\r\\f\\v\\u00a0\\u3000\\ufeff";
+const FULL_WIDTH = { "｛": "{", "｝": "}", "；": ";", "（": "(", "）": ")", "：": ":" };
+const ESCAPE = /\\[{}();@*]/g;
+const STRUCTURE = /[{}();]/g;
+const SETTING = new RegExp(
+  `@(?<key>[^${BLANK}@=;:,(){}*\\\\]+)(?<given>[${BLANK}]*=[${BLANK}]*(?<value>[^${BLANK}@*();]*))?` +
+    "|\\*(?<repeat>[-+]?[0-9.][-+0-9.eE]*)",
+  "dg",
+);
+const NUMBER = /^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$/;
+const INTEGER = /^([-+]?)0*([0-9]+)$/;
+const MEANT_AS_NUMBER = /^([-+.0-9][-+.,0-9eE]*|[-+]?(nan|inf|infinity))?$/i;
+const BLANKS = new RegExp(`[${BLANK}]+`, "g");
+const IS_BLANK = new RegExp(`^[${BLANK}]$`);
+
+/** A mistake: `offset` into the text, `line` and `column` from 1 (in code points), `key`, `reason`. */
+export class ScriptError extends Error {
+  constructor(text, offset, key, reason) {
+    super(reason);
+    const before = text.slice(0, offset).split(/\r\n|\r|\n/);
+    Object.assign(this, { offset, key, reason, line: before.length });
+    this.column = [...before.at(-1)].length + 1;
+  }
+}
+
+/**
+ * What a text says: `{global, groups}`, repeats expanded. A group is `{text, weight, start}` and those of
+ * `denoise, cfg, seed, steps` that it sets; whole numbers are BigInt. Throws ScriptError.
+ */
+export function parse(text) {
+  const plain = text.replace(/[｛｝；（）：]/g, (mark) => FULL_WIDTH[mark]);
+  const mask = plain.replace(ESCAPE, "\\\\");
+  const shape = structure(text, mask);
+  for (const [start, end] of shape.braces) {
+    const found = settingsIn(mask, start, end).find((match) => match.groups.given !== undefined);
+    if (found) throw misplaced(text, found.start);
+  }
+  const globals = shape.braces.map(([start, end]) => clean(plain.slice(start + 1, end)));
+  const source = { text, plain: without(shape.braces, plain), mask: without(shape.braces, mask), pairs: shape.pairs };
+
+  const groups = [];
+  shape.groups.forEach(([start, end], i) => {
+    const { group, repeat, blank } = readGroup(source, start, end);
+    const alone = i === 0 && globals.some(Boolean);
+    if (blank && i === shape.groups.length - 1 && !alone) return;
+    if (groups.length + repeat > MOST_STEPS) {
+      const at = trim(source.mask, start, end)[0];
+      throw new ScriptError(text, at, "too_many_steps", "The repeats make over 1,000,000 steps.");
+    }
+    for (let n = 0; n < repeat; n++) groups.push(group);
+  });
+  return { global: globals.filter(Boolean).join(", "), groups };
+}
+
+const STRUCTURE_REASONS = {
+  unopened_parenthesis: "This ) closes nothing; write \\) if it is text.",
+  unclosed_parenthesis: "This ( is not closed in its group; write \\( if it is text.",
+  unopened_brace: "This } closes nothing; write \\} if it is text.",
+  unclosed_brace: "This { is not closed; write \\{ if it is text.",
+  nested_brace: "Braces do not nest; close the first one, or write \\{ if it is text.",
+  semicolon_in_braces: "The global group is one group; close its brace first, or write \\; in it.",
+};
+
+function structure(text, mask) {
+  const shape = { braces: [], pairs: new Map(), groups: [] };
+  const open = [];
+  let brace = null;
+  let start = 0;
+  const fail = (offset, key) => new ScriptError(text, offset, key, STRUCTURE_REASONS[key]);
+  for (const match of mask.matchAll(STRUCTURE)) {
+    const at = match.index;
+    const mark = match[0];
+    const top = open.length ? mask[open.at(-1)] : "";
+    if (mark === "(") {
+      open.push(at);
+    } else if (mark === ")") {
+      if (top !== "(") throw fail(at, "unopened_parenthesis");
+      shape.pairs.set(open.pop(), at);
+    } else if (mark === "{") {
+      if (brace !== null) throw fail(at, "nested_brace");
+      brace = at;
+      open.push(at);
+    } else if (brace === null && mark === "}") {
+      throw fail(at, "unopened_brace");
+    } else if (top === "(") {
+      throw fail(open.at(-1), "unclosed_parenthesis");
+    } else if (mark === "}") {
+      shape.braces.push([open.pop(), at]);
+      brace = null;
+    } else if (brace !== null) {
+      throw fail(at, "semicolon_in_braces");
+    } else {
+      shape.groups.push([start, at]);
+      start = at + 1;
+    }
+  }
+  if (open.length) {
+    const at = open.at(-1);
+    throw fail(at, mask[at] === "(" ? "unclosed_parenthesis" : "unclosed_brace");
+  }
+  shape.groups.push([start, mask.length]);
+  return shape;
+}
+
+/** `text` with line breaks for the braces and what they hold: to a group they are one space. */
+function without(braces, text) {
+  const parts = [];
+  let last = 0;
+  for (const [start, end] of braces) {
+    parts.push(text.slice(last, start), "\n".repeat(end + 1 - start));
+    last = end + 1;
+  }
+  return [...parts, text.slice(last)].join("");
+}
+
+function readGroup({ text, plain, mask, pairs }, from, to) {
+  let [start, end] = trim(mask, from, to);
+  const blank = start === end;
+  const settings = readSettings(text, mask, start, end);
+  end = settings.start;
+  const { repeat = 1n, ...values } = settings.values;
+  const first = start;
+  let weight = 1;
+  while (start < end && mask[start] === "(" && pairs.get(start) === end - 1) {
+    const inner = peel(text, plain, mask, start, end);
+    [start, end] = inner.span;
+    weight *= inner.weight;
+  }
+  if (!(WEIGHT.low <= weight && weight <= WEIGHT.high)) throw weightOutOfRange(text, first);
+  return { group: { text: clean(plain.slice(start, end)), weight, start: first, ...values }, repeat: Number(repeat), blank };
+}
+
+/** The span inside the parentheses that open at `start` and end before `end`, and their weight. */
+function peel(text, plain, mask, start, end) {
+  let colon = end - 2;
+  while (!":()".includes(mask[colon])) colon -= 1;
+  if (mask[colon] === ":") {
+    const written = numberText(plain.slice(colon + 1, end - 1));
+    if (MEANT_AS_NUMBER.test(written)) {
+      if (!NUMBER.test(written)) {
+        const reason = `A weight is a number from 0.01 to 100, such as (x:1.3), not ${short(written)}.`;
+        throw new ScriptError(text, colon + 1, "weight_not_a_number", reason);
+      }
+      const weight = Number(written);
+      if (!(WEIGHT.low <= weight && weight <= WEIGHT.high)) throw weightOutOfRange(text, colon + 1);
+      return { span: trim(mask, start + 1, colon), weight };
+    }
+  }
+  return { span: trim(mask, start + 1, end - 1), weight: BARE_WEIGHT };
+}
+
+function weightOutOfRange(text, offset) {
+  const reason = "A group's weight multiplies its cfg and is from 0.01 to 100.";
+  return new ScriptError(text, offset, "weight_out_of_range", reason);
+}
+
+function settingsIn(mask, start, end) {
+  return [...mask.slice(start, end).matchAll(SETTING)].map((match) => ({
+    groups: match.groups,
+    start: start + match.index,
+    end: start + match.index + match[0].length,
+    span: (name) => match.indices.groups[name].map((offset) => start + offset),
+  }));
+}
+
+/** Where the settings at a group's end begin, and their values by name. */
+function readSettings(text, mask, start, end) {
+  const found = [];
+  for (const match of settingsIn(mask, start, end)) {
+    const { key, given, repeat } = match.groups;
+    const joined = found.length && found.at(-1).end === match.start;
+    if (repeat && !joined && match.start > start && /[0-9]/.test(mask[match.start - 1])) continue; // 512*768
+    if (key && given === undefined && !Object.hasOwn(SETTINGS, key.toLowerCase())) continue; // by @someone
+    found.push(match);
+  }
+  let tail = found.length;
+  while (tail && !strip(mask.slice(found[tail - 1].end, end))) end = found[--tail].start;
+  const early = found.slice(0, tail).find((match) => match.groups.key);
+  if (early) throw misplaced(text, early.start);
+  const values = {};
+  for (const match of found.slice(tail)) {
+    const [name, value] = readSetting(text, match);
+    if (name in values) {
+      throw new ScriptError(text, match.start, "duplicate_setting", `${called(name)} is set twice in this group.`);
+    }
+    values[name] = value;
+  }
+  return { start: trim(mask, start, end)[1], values };
+}
+
+function misplaced(text, offset) {
+  const reason = "Settings stand at the end of a local group, outside of brackets; write \\@ if it is text.";
+  return new ScriptError(text, offset, "misplaced_setting", reason);
+}
+
+function readSetting(text, match) {
+  const { key } = match.groups;
+  const name = key ? key.toLowerCase() : "repeat";
+  if (!Object.hasOwn(SETTINGS, name) || (key && name === "repeat")) {
+    const reason = `There is no setting @${short(key)}: there are @denoise, @cfg, @seed and @steps.`;
+    throw new ScriptError(text, match.start, "unknown_setting", reason);
+  }
+  const field = key ? "value" : "repeat";
+  const { low, high, range, example } = SETTINGS[name];
+  const written = match.groups[field] ? numberText(text.slice(...match.span(field))) : "";
+  if (!written) {
+    const reason = `@${name} needs a value, such as @${name}=${example}.`;
+    throw new ScriptError(text, match.start, "setting_without_value", reason);
+  }
+  const whole = typeof low === "bigint";
+  if (!(whole ? INTEGER : NUMBER).test(written)) {
+    const kind = whole ? "a whole number" : "a number";
+    const reason = `${called(name)} takes ${kind} from ${range}, not ${short(written)}.`;
+    throw new ScriptError(text, match.span(field)[0], "setting_not_a_number", reason);
+  }
+  const value = whole ? integer(written) : Number(written);
+  if (!(low <= value && value <= high)) {
+    const reason = `${called(name)} is from ${range}, not ${short(written)}.`;
+    throw new ScriptError(text, match.span(field)[0], "setting_out_of_range", reason);
+  }
+  return [name, value];
+}
+
+function integer(written) {
+  const [, sign, digits] = INTEGER.exec(written);
+  const value = BigInt(digits.slice(0, 21));
+  return sign === "-" ? -value : value;
+}
+
+const called = (name) => (name === "repeat" ? "The repeat *" : `@${name}`);
+const strip = (text) => text.slice(...trim(text, 0, text.length));
+const numberText = (written) => strip(written.normalize("NFKC"));
+
+function short(written) {
+  const points = [...written];
+  return points.length > 21 ? `${points.slice(0, 20).join("")}…` : written || "nothing";
+}
+
+function trim(mask, start, end) {
+  while (start < end && IS_BLANK.test(mask[start])) start += 1;
+  while (start < end && IS_BLANK.test(mask[end - 1])) end -= 1;
+  return [start, end];
+}
+
+/** A group's text as the prompt has it. */
+function clean(plain) {
+  const oneLine = strip(plain).replace(BLANKS, (blanks) => (/[\r\n]/.test(blanks) ? " " : blanks));
+  return oneLine.replace(/\\([{};@*])/g, "$1");
+}

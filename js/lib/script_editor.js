@@ -1,0 +1,141 @@
+/**
+ * The script of ISI Script: a real text field (undo, input methods and screen readers work as ever) that
+ * lies over a coloured copy of its text, and below it what the script means, as one types.
+ */
+import { pieces } from "./colouring.js";
+import { element } from "./dom.js";
+import { whileInGraph } from "./lifetime.js";
+import { parse, ScriptError } from "./script.js";
+import { shareWheel } from "./wheel.js";
+
+const MOST_ROWS = 100;
+/** Longer texts are read when the typing pauses. */
+const LONG_TEXT = 10_000;
+const PAUSE_MS = 250;
+const MIN_HEIGHT = 230;
+const SETTINGS = ["denoise", "cfg", "steps", "seed"];
+
+let fields = 0;
+
+/** The widget for the input `name`; made by ComfyUI for each node that has it. */
+export function scriptWidget(node, name, [, options = {}]) {
+  const id = `isi-script-${++fields}`;
+  const colours = element("div", { className: "isi-script-layer" });
+  const slip = element("div", { className: "isi-script-layer isi-script-slip" });
+  const area = element("textarea", {
+    className: "isi-script-text",
+    value: options.default ?? "",
+    spellcheck: false,
+    placeholder: "{what all steps share} first step; (second:1.3); third @denoise=.4 *2",
+    aria: { label: name, describedby: id },
+  });
+  const back = element("div", { className: "isi-script-back", aria: { hidden: "true" } }, colours, slip);
+  const count = element("span", { className: "isi-script-count" });
+  const asRun = element("button", {
+    type: "button", className: "isi-button", textContent: "as run", hidden: true, aria: { pressed: "false" },
+    title: "The plan of the last run, with every number",
+  });
+  const verdict = element("div", { id, className: "isi-script-verdict", role: "status" }, count, asRun);
+  const list = element("ol", { className: "isi-script-steps" });
+  const table = element("pre", { className: "isi-script-table", hidden: true, tabIndex: 0 });
+  const field = element("div", { className: "isi-script-field" }, back, area);
+  const root = element("div", { className: "isi-script" }, field, verdict, list, table);
+  const widget = node.addDOMWidget(name, "isi_script", root, {
+    getValue: () => area.value,
+    setValue(value) {
+      if (value === area.value) return;
+      area.value = value ?? "";
+      read();
+    },
+    getMinHeight: () => MIN_HEIGHT,
+    minNodeSize: [400, 420],
+  });
+
+  function read() {
+    colours.replaceChildren(
+      ...pieces(area.value).map(({ text, kind }) => (kind ? element("span", { className: `isi-${kind}` }, text) : text)),
+      "\n",
+    );
+    let error = null;
+    let script = { global: "", groups: [] };
+    try {
+      script = parse(area.value);
+    } catch (caught) {
+      if (!(caught instanceof ScriptError)) throw caught;
+      error = caught;
+    }
+    showSlip(area.value, error);
+    area.setAttribute("aria-invalid", String(Boolean(error)));
+    verdict.classList.toggle("isi-wrong", Boolean(error));
+    const { length } = script.groups;
+    count.textContent = error
+      ? `Line ${error.line}, column ${error.column}: ${error.reason}`
+      : `${length.toLocaleString()} ${length === 1 ? "iteration" : "iterations"}`;
+    if (!error) list.replaceChildren(...rows(script));
+    align();
+  }
+
+  function showSlip(text, error) {
+    if (!error) return slip.replaceChildren();
+    const start = Math.min(error.offset, Math.max(0, text.length - 1));
+    const length = /^[\p{L}\p{N}@*.=:+-]+/u.exec(text.slice(start, start + 40))?.[0].length ?? 1;
+    const mark = element("span", { className: "isi-error" }, text.slice(start, start + length));
+    slip.replaceChildren(text.slice(0, start), mark);
+  }
+
+  function rows({ groups }) {
+    const shown = groups.slice(0, MOST_ROWS).map((group) => {
+      const notes = SETTINGS.filter((key) => group[key] !== undefined).map((key) => `${key} ${group[key]}`);
+      if (group.weight !== 1) notes.unshift(`cfg ×${Number(group.weight.toPrecision(4))}`);
+      const words = element("span", { className: "isi-script-words" }, group.text || "(global group alone)");
+      return element("li", { data: { start: group.start } }, words, ...notes.map((note) => element("b", {}, note)));
+    });
+    const more = groups.length - shown.length;
+    if (more > 0) shown.push(element("li", { className: "isi-script-more" }, `and ${more.toLocaleString()} more`));
+    return shown;
+  }
+
+  const align = () => {
+    back.scrollTop = area.scrollTop;
+    back.scrollLeft = area.scrollLeft;
+  };
+
+  function showTable(shown) {
+    asRun.setAttribute("aria-pressed", String(shown));
+    table.hidden = !shown;
+    list.hidden = shown;
+  }
+
+  whileInGraph(node, (lifetime) => {
+    let timer = 0;
+    lifetime.atEnd(() => clearTimeout(timer));
+    lifetime.listen(area, "input", () => {
+      widget.callback?.(area.value);
+      clearTimeout(timer);
+      if (area.value.length <= LONG_TEXT) read();
+      else timer = setTimeout(read, PAUSE_MS);
+    });
+    lifetime.listen(area, "scroll", align);
+    lifetime.listen(asRun, "click", () => showTable(table.hidden));
+    lifetime.listen(list, "click", (event) => {
+      const start = Number(event.target.closest("li")?.dataset.start ?? Number.NaN);
+      if (Number.isNaN(start)) return;
+      area.focus();
+      area.setSelectionRange(start, start);
+    });
+    for (const box of [area, list, table]) shareWheel(lifetime, box);
+    read();
+  });
+  read();
+
+  return {
+    widget,
+    minWidth: 400,
+    minHeight: 420,
+    /** Shows the table that the server made of the plan. */
+    showPlan(text) {
+      table.textContent = text;
+      asRun.hidden = !text;
+    },
+  };
+}
