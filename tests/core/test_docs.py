@@ -34,6 +34,11 @@ def test_every_node_has_a_help_page(node_id):
     assert len(page.split()) > 25
 
 
+def test_the_readme_names_every_node():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert [node_id for node_id in node_ids() if f"`{node_id}`" not in readme] == []
+
+
 def test_help_pages_belong_to_nodes():
     assert {path.name for path in (ROOT / "js" / "docs").glob("*")} <= set(node_ids())
 
