@@ -11,9 +11,10 @@ from .detect_unet import detect_unet
 from .header import Header
 from .kinds import ModelKind
 
-# Order matters: LoRAs and ControlNets carry the names of the models that they change.
+# Order matters: ControlNets carry the names of the models that they steer, whole checkpoints those of VAEs
+# and text encoders. UNets are told by their first and last layers, so they can come first.
 DETECTORS = (
-    detect_lora, detect_controlnet, detect_transformer, detect_unet, detect_vae, detect_text_encoder,
+    detect_unet, detect_lora, detect_controlnet, detect_transformer, detect_vae, detect_text_encoder,
 )  # fmt: skip
 
 # Words in a file's name or title, and the kinds that they speak for, the likeliest first.
@@ -25,6 +26,11 @@ WORDS = (
     (r"zero[-_ ]?123", ("zero123",)),
 )
 TITLES = ("modelspec.title", "modelspec.architecture", "general.name", "title", "name")
+PLAIN = {
+    "F64", "F32", "F16", "BF16", "I64", "I32", "BOOL",
+    "float64", "float32", "float16", "bfloat16", "int64", "int32", "bool",
+}  # fmt: skip
+"""Dtypes of weights that are kept as they are used, in safetensors' and torch's names."""
 SCALES = (".weight_scale\n", ".scale_weight\n", ".scale_input\n", "scaled_fp8\n")
 PACKED = {
     "NF4": (".quant_state.bitsandbytes__",),
@@ -57,13 +63,15 @@ def detect(header: Header, name: str = "", kind: str = "auto") -> ModelKind:
     found = _by_words(_by_words(found, titles, "metadata"), name, "file name")
     if found.kind == "ic-light-delta":
         found = replace(found, role="IC-Light delta")
-    return replace(found, notes=(*found.notes, *_notes(header, found, name)))
+    return replace(found, notes=(*_warnings(header, name), *found.notes, *_notes(found)))
 
 
 def _storage(header: Header) -> str:
     """How the weights are kept, where it is not plainly."""
     if header.container == "GGUF":
         return "GGUF"
+    if header.dtypes <= PLAIN:
+        return ""
     if any(mark in header.text for mark in SCALES):
         return "fp8-scaled"
     for storage, marks in PACKED.items():
@@ -73,9 +81,7 @@ def _storage(header: Header) -> str:
 
 
 def _has_fp8(header: Header) -> bool:
-    return any(
-        info.dtype.startswith("F8_E") or info.dtype.startswith("float8") for info in header.tensors.values()
-    )
+    return any(dtype.startswith(("F8_E", "float8")) for dtype in header.dtypes)
 
 
 def _by_words(found: ModelKind, words: str, source: str) -> ModelKind:
@@ -92,12 +98,16 @@ def _by_words(found: ModelKind, words: str, source: str) -> ModelKind:
     return found
 
 
-def _notes(header: Header, found: ModelKind, name: str) -> list[str]:
-    notes = []
+def _warnings(header: Header, name: str) -> list[str]:
+    warnings = []
     if header.missing:
-        notes.append(f"This file is cut short: {header.missing} bytes are missing. Download it again.")
-    if "ic-light-delta" in found.candidates and found.ambiguous:
-        notes.append("IC-Light's weight differences have the shapes of a full model; only its values tell.")
+        warnings.append(f"This file is cut short: {header.missing} bytes are missing. Download it again.")
     if re.search(r"-\d{5}-of-\d{5}", name):
-        notes.append("This is one part of several; join them before loading.")
-    return notes
+        warnings.append("This is one part of several; join them before loading.")
+    return warnings
+
+
+def _notes(found: ModelKind) -> list[str]:
+    if "ic-light-delta" in found.candidates and found.ambiguous:
+        return ["IC-Light's weight differences have the shapes of a whole model; only the values tell."]
+    return []

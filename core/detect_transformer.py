@@ -35,34 +35,70 @@ class Transformer:
     entry: str
     patch: int = 1
     more: int = 0
-    variants: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    variants: Mapping[int, tuple[str, str, str]] = field(default_factory=dict)
     layout: str = "transformer"
     sizes: tuple[int, ...] = ()
 
 
-WAN = {
-    32: ("wan-camera", "noisy video + camera"),
-    36: ("wan-i2v", "16 noisy video latent + 4 mask + 16 latent of the first frames"),
-    48: ("wan-fun-control", "16 noisy video latent + 32 of control video and first frame"),
+# Channels of the patch embedding -> kind, what they hold, the node that fills the ones that are not noise.
+Variants = Mapping[int, tuple[str, str, str]]
+WAN: Variants = {
+    32: ("wan-camera", "16 noisy video latent + 16 latent of the first frame", "WanCameraImageToVideo"),
+    36: ("wan-i2v", "16 noisy video latent + 4 mask + 16 latent of the first frames", "WanImageToVideo"),
+    48: (
+        "wan-fun-control",
+        "16 noisy video latent + 32 control video and first frame",
+        "WanFunControlToVideo",
+    ),
 }
-FLUX = {
-    32: ("flux-control", "16 noisy latent + 16 latent of a Canny or depth picture"),
-    49: ("flux-flex2", "16 noisy latent + 16 inpaint + 1 mask + 16 control"),
-    96: ("flux-fill", "16 noisy latent + 16 latent of the masked picture + 64 mask"),
+FLUX: Variants = {
+    32: (
+        "flux-control",
+        "16 noisy latent + 16 latent of a Canny or depth picture",
+        "InstructPixToPixConditioning",
+    ),
+    49: ("flux-flex2", "16 noisy latent + 16 masked picture + 1 mask + 16 control picture", ""),
+    96: ("flux-fill", "16 noisy latent + 16 masked picture + 64 mask", "InpaintModelConditioning"),
 }
-COSMOS = {17: ("cosmos-i2v", "16 noisy video latent + 1 mask of given frames")}
-PREDICT2 = {17: ("cosmos-predict2-i2v", "16 noisy video latent + 1 mask of given frames")}
-COG = {
-    32: ("cogvideox-i2v", "16 noisy video latent + 16 latent of the first frame"),
-    48: ("cogvideox-inpaint", "16 noisy video latent + 16 mask + 16 latent of the masked video"),
+COSMOS: Variants = {
+    17: ("cosmos-i2v", "16 noisy video latent + 1 mask of given frames", "CosmosImageToVideoLatent")
 }
-HUNYUAN = {
-    32: ("hunyuan-video-i2v", "16 noisy video latent + 16 latent of the first frame (SkyReels)"),
-    33: ("hunyuan-video-i2v", "16 noisy video latent + 16 latent of the first frame + 1 mask"),
-    65: ("hunyuan-video-15", "32 noisy video latent + 32 latent of the first frame + 1 mask"),
-    98: ("hunyuan-video-15-sr", "noisy video latent + latents of the small video and the first frame"),
+PREDICT2: Variants = {
+    17: (
+        "cosmos-predict2-i2v",
+        "16 noisy video latent + 1 mask of given frames",
+        "CosmosPredict2ImageToVideoLatent",
+    )
 }
-KANDINSKY = {33: ("kandinsky5-video", "16 noisy video latent + 16 latent of the first frame + 1 mask")}
+COG: Variants = {
+    32: ("cogvideox-i2v", "16 noisy video latent + 16 latent of the first frame", ""),
+    48: ("cogvideox-inpaint", "16 noisy video latent + 16 mask + 16 latent of the masked video", ""),
+}
+SKYREELS = (
+    "hunyuan-video-i2v",
+    "16 noisy video latent + 16 latent of the first frame",
+    "HunyuanImageToVideo",
+)
+HUNYUAN: Variants = {
+    32: SKYREELS,
+    33: (SKYREELS[0], f"{SKYREELS[1]} + 1 mask", SKYREELS[2]),
+    65: (
+        "hunyuan-video-15",
+        "32 noisy video latent + 32 latent of the first frame + 1 mask",
+        "HunyuanVideo15ImageToVideo",
+    ),
+    98: (
+        "hunyuan-video-15-sr",
+        "noisy video latent + latents of the small video and the first frame",
+        "HunyuanVideo15SuperResolution",
+    ),
+}
+KANDINSKY: Variants = {
+    33: (
+        "kandinsky5-video", "16 noisy video latent + 16 latent of the first frame + 1 mask",
+        "Kandinsky5ImageToVideo",
+    )
+}  # fmt: skip
 FLUX_NORM = "double_blocks.0.img_attn.norm.key_norm."
 QWEN = "transformer_blocks.0.img_mlp.net.0.proj.weight"
 REFINER = ("noise_refiner.0.attention.k_norm.weight",)
@@ -212,8 +248,8 @@ def _kind(header: Header, transformer: Transformer, prefix: str) -> ModelKind:
     # Four-bit weights are packed: their shapes say nothing of channels.
     if entry is not None and len(entry.shape) > 1 and entry.dtype not in ("U8", "I8"):
         channels = entry.shape[1] // transformer.patch - transformer.more
-    slug, meaning = transformer.variants.get(channels or 0, (transformer.slug, ""))
-    slug, meaning = _wan22(header, prefix, slug) or (slug, meaning)
+    slug, meaning, node = transformer.variants.get(channels or 0, (transformer.slug, "", ""))
+    slug, meaning, node = _wan22(header, prefix, slug) or (slug, meaning, node)
     whole = any(mark in header.text for mark in COMPANIONS)
     layout = transformer.layout
     return ModelKind(
@@ -222,13 +258,17 @@ def _kind(header: Header, transformer: Transformer, prefix: str) -> ModelKind:
         transformer.family,
         "LDM" if whole and layout == "transformer" else layout,
         "checkpoint" if whole else "UNet",
-        notes=(f"channels: {meaning}",) if meaning else (),
+        notes=tuple(
+            f"{what}: {words}"
+            for what, words in (("channels", meaning), ("connect", node and f"the node {node}"))
+            if words
+        ),
     )
 
 
-def _wan22(header: Header, prefix: str, slug: str) -> tuple[str, str] | None:
+def _wan22(header: Header, prefix: str, slug: str) -> tuple[str, str, str] | None:
     """Wan 2.2 5B: its own VAE has 48 channels, as many as come out of its head."""
     head = header.shape(f"{prefix}head.head.weight") or header.shape(f"{prefix}proj_out.weight")
     if slug == "wan-fun-control" and head is not None and head[0] // 4 == 48:
-        return "wan-ti2v", "48 noisy video latent"
+        return "wan-ti2v", "48 noisy video latent", "Wan22ImageToVideoLatent"
     return None

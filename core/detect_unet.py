@@ -39,7 +39,8 @@ class Unet:
 def detect_unet(header: Header) -> ModelKind | None:
     """The UNet in a header; None where there is none."""
     read = _read_ldm(header) or _read_diffusers(header)
-    if read is None:
+    # The first ControlNets were published together with the model that they were trained on.
+    if read is None or "control_model.input_blocks.0.0.weight" in header.tensors:
         return None
     unet, layout = read
     whole = any(mark in header.text for mark in COMPANIONS)
@@ -88,7 +89,7 @@ def kinds_by_shape(family: str, channels: int, alone: bool) -> tuple[str, ...]:
 def _read_ldm(header: Header) -> tuple[Unet, str] | None:
     for prefix in LDM_PREFIXES:
         first = header.shape(f"{prefix}input_blocks.0.0.weight")
-        if first is None or f"{prefix}time_embed.0.weight" not in header.tensors:
+        if first is None or f"{prefix}out.0.weight" not in header.tensors:  # a ControlNet has no way out
             continue
         starts = [f"{prefix}input_blocks.{i}.1." for i in range(1, 13)] + [f"{prefix}middle_block.1."]
         adm = header.shape(f"{prefix}label_emb.0.0.weight")
@@ -102,7 +103,7 @@ def _read_ldm(header: Header) -> tuple[Unet, str] | None:
 def _read_diffusers(header: Header) -> tuple[Unet, str] | None:
     for prefix in DIFFUSERS_PREFIXES:
         first = header.shape(f"{prefix}conv_in.weight")
-        if first is None or f"{prefix}time_embedding.linear_1.weight" not in header.tensors:
+        if first is None or f"{prefix}conv_norm_out.weight" not in header.tensors:
             continue
         blocks = [f"{prefix}down_blocks.{i}.attentions.0." for i in range(4)]
         starts = [*blocks, f"{prefix}mid_block.attentions.0."]

@@ -33,6 +33,11 @@ class Header:
         """All names, a line each: finding a piece of a name in here is faster than in each name."""
         return "\n".join(["", *self.tensors, ""])
 
+    @cached_property
+    def dtypes(self) -> frozenset[str]:
+        """The dtypes that occur."""
+        return frozenset(info.dtype for info in self.tensors.values())
+
     def shape(self, name: str) -> tuple[int, ...] | None:
         """The shape of a tensor, or None where the file has no such tensor."""
         info = self.tensors.get(name)

@@ -140,7 +140,7 @@ KINDS: Mapping[str, Kind] = {
             "the weight differences of IC-Light, to be added to an SD 1.5 model",
             node=ICLIGHT,
         ),
-        Kind("unknown", "something that ISI does not know"),
+        Kind("unknown", "a model of an unknown kind"),
     )
 }
 
@@ -213,26 +213,29 @@ class ModelKind:
 def describe(found: ModelKind) -> str:
     """What was found, as part of a sentence: `a depth-to-image model (SD2, 5 input channels)`."""
     titles = " or ".join(kind_facts(name).title for name in found.candidates)
-    family = "" if found.family == "unknown" else f"{found.family}, "
-    channels = "no input channels" if found.channels is None else f"{found.channels} input channels"
-    return f"{titles} ({family}{channels})"
+    family = "" if found.family == "unknown" else found.family
+    channels = "" if found.channels is None else f"{found.channels} input channels"
+    details = ", ".join(filter(None, (family, channels)))
+    return f"{titles} ({details})" if details else titles
 
 
 def report(found: ModelKind) -> str:
     """What was found, as lines for a person."""
+    title = describe(found)
     lines = [
-        f"kind: {found.kind}" + (" (ambiguous: set `kind` to decide)" if found.ambiguous else ""),
-        f"role: {found.role}",
-        f"family: {found.family}",
-        f"layout: {found.layout}",
+        f"{title[0].upper()}{title[1:]}",
+        *found.notes,
+        f"kind: {found.kind}" + (" (ambiguous: choose one in `kind`)" if found.ambiguous else ""),
+        f"role: {found.role}, family: {found.family}, layout: {found.layout}",
     ]
-    if found.channels is not None:
-        lines.append(f"input channels: {found.channels}")
     for name in found.candidates:
         facts = kind_facts(name)
-        start = f"{name}: " if found.ambiguous else ""
+        indent = ""
+        if found.ambiguous:
+            lines.append(f"if it is {name}:")
+            indent = "    "
         if facts.meaning:
-            lines.append(f"{start}channels: {facts.meaning}")
+            lines.append(f"{indent}channels: {facts.meaning}")
         if facts.node:
-            lines.append(f"{start}connect: {facts.connect}")
-    return "\n".join([*lines, *found.notes])
+            lines.append(f"{indent}connect: {facts.connect}")
+    return "\n".join(lines)

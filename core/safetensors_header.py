@@ -8,6 +8,7 @@ back to back. No byte after the JSON is read, so a 20 GB file takes as long as a
 from __future__ import annotations
 
 import json
+from itertools import chain
 from math import prod
 from typing import Any, BinaryIO
 
@@ -69,12 +70,7 @@ def read_header(file: BinaryIO, size: int) -> Header:
     metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise HeaderError("has a broken header: its metadata are not text")
-    tensors = {}
-    spans = []
-    for name, entry in entries.items():
-        tensors[name], begin, end = _tensor(name, entry)
-        spans.append((begin, end, name))
-    end = _check_spans(spans)
+    tensors, end = _tensors(entries)
     return Header(tensors, metadata, max(0, LENGTH + length + end - size))
 
 
@@ -92,11 +88,18 @@ def _read_exactly(file: BinaryIO, count: int) -> bytes:
 
 def _parse(text: bytes) -> dict[str, Any]:
     try:
-        entries = json.loads(text, object_pairs_hook=_unique)
+        entries = json.loads(text)
+        if not isinstance(entries, dict):
+            raise HeaderError("is not a safetensors file: its header is not a JSON object")
+        # A key that stands twice leaves more in the text than in the dict. Only then is the text read
+        # again, by the slow way that sees each key.
+        metadata = entries.get("__metadata__")
+        tensors = len(entries) - (metadata is not None)
+        keys = 4 * tensors + (1 + len(metadata) if isinstance(metadata, dict) else 0)
+        if text.count(b'"data_offsets"') != tensors or text.count(b'":') != keys:
+            json.loads(text, object_pairs_hook=_unique)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise HeaderError(f"is not a safetensors file: its header is not JSON ({error})") from error
-    if not isinstance(entries, dict):
-        raise HeaderError("is not a safetensors file: its header is not a JSON object")
     return entries
 
 
@@ -110,28 +113,36 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _tensor(name: str, entry: Any) -> tuple[TensorInfo, int, int]:
-    """A tensor's entry, and the span of its bytes."""
+def _tensors(entries: dict[str, Any]) -> tuple[dict[str, TensorInfo], int]:
+    """The tensors, and where the last of them ends.
+
+    Raises HeaderError unless each has a dtype, a shape and as many bytes as those ask for, and all lie
+    back to back from 0. Column by column, which is several times faster than entry by entry.
+    """
     try:
-        dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-        if not isinstance(dtype, str) or any(type(n) is not int or n < 0 for n in (*shape, begin, end)):
-            raise TypeError
+        dtypes = [entry["dtype"] for entry in entries.values()]
+        shapes = [tuple(entry["shape"]) for entry in entries.values()]
+        offsets = [(begin, end) for begin, end in (entry["data_offsets"] for entry in entries.values())]
     except (KeyError, TypeError, ValueError) as error:
-        raise HeaderError(
-            f"has a broken header: the entry of {name!r} lacks a dtype, shape or offsets"
-        ) from error
-    bits = BITS.get(dtype)
-    # A dtype newer than this list is left to the loader.
-    if begin > end or (bits is not None and prod(shape) * bits != (end - begin) * 8):
-        raise HeaderError(
-            f"has a broken header: {name!r} is {dtype} {list(shape)} but takes bytes {begin} to {end}"
-        )
-    return TensorInfo(dtype, shape), begin, end
+        raise HeaderError("has a broken header: a tensor lacks a dtype, a shape or two offsets") from error
+    numbers = [*chain.from_iterable(shapes), *chain.from_iterable(offsets)]
+    if (
+        not (set(map(type, dtypes)) <= {str} and set(map(type, numbers)) <= {int})
+        or min(numbers, default=0) < 0
+    ):
+        raise HeaderError("has a broken header: a dtype is no text, or a shape or offset no number from 0 up")
+    for name, dtype, shape, (begin, end) in zip(entries, dtypes, shapes, offsets, strict=True):
+        # A dtype newer than the list is left to the loader.
+        if end < begin or (dtype in BITS and prod(shape) * BITS[dtype] != (end - begin) * 8):
+            raise HeaderError(
+                f"has a broken header: {name!r} is {dtype} {list(shape)} but takes bytes {begin} to {end}"
+            )
+    tensors = dict(zip(entries, map(TensorInfo, dtypes, shapes), strict=True))
+    return tensors, _check_spans(sorted((*span, name) for span, name in zip(offsets, entries, strict=True)))
 
 
 def _check_spans(spans: list[tuple[int, int, str]]) -> int:
-    """Where the last tensor ends. Raises HeaderError unless tensors lie back to back from 0."""
-    spans.sort()
+    """Where the last of the sorted spans ends. Raises HeaderError unless they lie back to back from 0."""
     reached = 0
     for begin, end, name in spans:
         if begin != reached:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import comfy.supported_models as supported
 from comfy.model_base import ModelType, Stable_Zero123
 
+from ..core.detect_transformer import detect_transformer
 from ..core.detect_unet import kinds_by_shape
-from ..core.kinds import DIT, ModelKind
+from ..core.header import Header, TensorInfo
+from ..core.kinds import ModelKind
 
 ATTACHMENT = "isi_model_kind"
 """Attachment of a ModelPatcher that names its kind; clones keep it. Set by ISI_LoadConcatModel."""
@@ -36,7 +39,7 @@ def kind_of_model(model: Any) -> ModelKind:
     base = model.model
     family = next((name for config, name in FAMILIES if isinstance(base.model_config, config)), None)
     if family is None or not hasattr(base.diffusion_model, "input_blocks"):
-        return _transformer(base)
+        return _other(base)
     # Not from the weight: that of a model which is loaded with an IC-Light patch is padded already.
     own = base.model_config.unet_config["in_channels"]
     if padded is not None:
@@ -59,8 +62,11 @@ def padded_channels(model: Any) -> int | None:
     return None
 
 
-def _transformer(base: Any) -> ModelKind:
-    name = base.model_config.unet_config.get("image_model")
-    if name is None:
-        return ModelKind("unknown", None, type(base.model_config).__name__, "loaded", "MODEL")
-    return ModelKind(f"{DIT}{name}", None, name, "loaded", "MODEL")
+def _other(base: Any) -> ModelKind:
+    """A transformer by the names and shapes of its weights, as in a file; else the host's own name for it."""
+    weights = base.diffusion_model.state_dict()
+    header = Header({name: TensorInfo(str(w.dtype), tuple(w.shape)) for name, w in weights.items()})
+    found = detect_transformer(header)
+    if found is not None:
+        return replace(found, layout="loaded", role="MODEL")
+    return ModelKind("unknown", None, type(base.model_config).__name__, "loaded", "MODEL")

@@ -15,14 +15,18 @@ def vectors() -> dict[str, dict[str, list[int]]]:
     return json.loads(lzma.decompress(VECTORS.read_bytes()))
 
 
-def safetensors_start(shapes, dtype="F16", metadata=None) -> tuple[bytes, int]:
-    """The start of a safetensors file, up to its first tensor, and the size that the whole would have."""
+def safetensors_start(shapes, dtype="F16", metadata=None, dtypes=None) -> tuple[bytes, int]:
+    """The start of a safetensors file, up to its first tensor, and the size that the whole would have.
+
+    `dtypes` names tensors of another dtype.
+    """
     entries, at = {}, 0
     for name, shape in shapes.items():
-        size = SIZES[dtype]
+        own = (dtypes or {}).get(name, dtype)
+        size = SIZES[own]
         for side in shape:
             size *= side
-        entries[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, at + size]}
+        entries[name] = {"dtype": own, "shape": list(shape), "data_offsets": [at, at + size]}
         at += size
     if metadata:
         entries["__metadata__"] = metadata

@@ -136,9 +136,9 @@ class Counting(io.BytesIO):
         return data
 
 
-def inspect(shapes, name="", kind="auto", dtype="F16", metadata=None):
+def inspect(shapes, name="", kind="auto", dtype="F16", metadata=None, dtypes=None):
     """Detection on a file cut right after its header; every read byte is the header's."""
-    start, size = safetensors_start(shapes, dtype, metadata)
+    start, size = safetensors_start(shapes, dtype, metadata, dtypes)
     file = Counting(start + b"\xff" * 64)
     header = read_header(file, size)
     assert file.taken == len(start)
@@ -218,21 +218,32 @@ def test_gguf_keeps_the_original_shape():
 
 @pytest.mark.parametrize("vector", ["ldm/sd1-8", "checkpoint/sdxl-9", "dit/flux-fill"])
 @pytest.mark.parametrize(
-    ("extra", "dtype", "storage"),
+    ("weights", "extra", "dtype", "storage"),
     [
-        ({"scaled_fp8": [2]}, "F8_E4M3", "fp8-scaled"),
-        ({"some.weight_scale": []}, "F8_E4M3", "fp8-scaled"),
-        ({"some.comfy_quant": [1]}, "F8_E4M3", "fp8-scaled"),
-        ({"some.comfy_quant": [1]}, "F16", "quantised"),
-        ({}, "F8_E4M3", "fp8"),
-        ({"some.weight.quant_state.bitsandbytes__nf4": [1]}, "F16", "NF4"),
-        ({"some.wscales": [1], "some.lora_down": [1, 1]}, "F16", "SVDQuant"),
+        ("F8_E4M3", "scaled_fp8", "F8_E4M3", "fp8-scaled"),
+        ("F8_E4M3", "some.weight_scale", "F32", "fp8-scaled"),
+        ("F8_E4M3", "some.comfy_quant", "U8", "fp8-scaled"),
+        ("F16", "some.comfy_quant", "U8", "quantised"),
+        ("F8_E4M3", "some.weight", "F16", "fp8"),
+        ("BF16", "some.weight.quant_state.bitsandbytes__nf4", "U8", "NF4"),
+        ("BF16", "some.wscales", "U8", "SVDQuant"),
     ],
 )
-def test_storage_is_named(vector, extra, dtype, storage):
-    plain, found = inspect(vectors()[vector]), inspect(vectors()[vector] | extra, dtype=dtype)
+def test_storage_is_named(vector, weights, extra, dtype, storage):
+    plain = inspect(vectors()[vector])
+    found = inspect(vectors()[vector] | {extra: [1]}, dtype=weights, dtypes={extra: dtype})
     assert found.layout == f"{plain.layout}, {storage}"
     assert (found.kind, found.channels) == (plain.kind, plain.channels)
+
+
+def test_low_rank_weights_of_svdquant_are_no_lora():
+    shapes = vectors()["dit/flux"] | {"a.wscales": [1], "a.lora_down.weight": [1, 1]}
+    assert inspect(shapes, dtypes={"a.wscales": "U8"}).kind == "dit-flux"
+
+
+def test_a_controlnet_beside_its_model_is_a_controlnet():
+    shapes = vectors()["controlnet/sd1-ldm"] | vectors()["checkpoint/sd1-4"]
+    assert inspect(shapes).kind == "controlnet"
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ def test_refuses_with_one_sentence(host, models):
     assert "without its projection" in refusal(host, eight, "zero123")
     assert "takes 9 input channels" in refusal(host, eight, "inpaint")
     nothing = write(models, "n.safetensors", {"a": torch.zeros(1)})
-    assert "does not know" in refusal(host, nothing)
+    assert "is a model of an unknown kind" in refusal(host, nothing)
 
 
 def test_only_files_inside_the_model_folders(host, models):
