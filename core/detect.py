@@ -70,7 +70,7 @@ def _storage(header: Header) -> str:
     """How the weights are kept, where it is not plainly."""
     if header.container == "GGUF":
         return "GGUF"
-    if header.dtypes <= PLAIN:
+    if header.storages <= PLAIN:
         return ""
     if any(mark in header.text for mark in SCALES):
         return "fp8-scaled"
@@ -81,7 +81,7 @@ def _storage(header: Header) -> str:
 
 
 def _has_fp8(header: Header) -> bool:
-    return any(dtype.startswith(("F8_E", "float8")) for dtype in header.dtypes)
+    return any(dtype.startswith(("F8_E", "float8")) for dtype in header.storages)
 
 
 def _by_words(found: ModelKind, words: str, source: str) -> ModelKind:

@@ -51,7 +51,7 @@ def detect_controlnet(header: Header) -> ModelKind | None:
     if not any(mark in header.text for mark in CONTROL_MARKS):
         return None
     ldm = "input_blocks.0.0.weight" in header.text
-    context = next((s.shape[1] for name, s in header.tensors.items() if _is_context(name, s.shape)), 0)
+    context = next((s[1] for name, s in header.shapes.items() if _is_context(name, s)), 0)
     family = {768: "SD1", 1024: "SD2", 2048: "SDXL", 4096: "SD3 or Flux"}.get(context, "unknown")
     if "controlnet_x_embedder." in header.text or "\ndouble_blocks." in header.text:
         family = "Flux"
@@ -62,13 +62,13 @@ def detect_vae(header: Header) -> ModelKind | None:
     """A VAE on its own."""
     for prefix in VAE_PREFIXES:
         for name, sign, latent in VAES:
-            if prefix + sign not in header.tensors:
+            if prefix + sign not in header.shapes:
                 continue
-            shape = header.shape(prefix + latent)
-            diffusers = f"{prefix}decoder.up_blocks.0.resnets.0.conv1.weight" in header.tensors
+            shape = header.shapes.get(prefix + latent)
+            diffusers = f"{prefix}decoder.up_blocks.0.resnets.0.conv1.weight" in header.shapes
             deepest = ("decoder.up_blocks.3.resnets.0.conv1.weight", "decoder.up.3.block.0.conv1.weight")
             if name == VAES[0][0]:
-                name = "f8" if any(prefix + end in header.tensors for end in deepest) else "f4"
+                name = "f8" if any(prefix + end in header.shapes for end in deepest) else "f4"
             notes = (f"latent channels: {shape[1]}",) if shape and len(shape) > 1 else ()
             return ModelKind("vae", None, name, "diffusers" if diffusers else "LDM", "VAE", notes=notes)
     return None
@@ -89,7 +89,7 @@ def detect_text_encoder(header: Header) -> ModelKind | None:
 
 
 def _clip(header: Header) -> str:
-    shapes = (info.shape for name, info in header.tensors.items() if name.endswith("token_embedding.weight"))
+    shapes = (shape for name, shape in header.shapes.items() if name.endswith("token_embedding.weight"))
     return CLIP_WIDTHS.get(next((shape[1] for shape in shapes), 0), "CLIP")
 
 
@@ -110,12 +110,9 @@ def _lora_family(header: Header) -> str:
         return "SDXL"
     context = next(
         (
-            info.shape[1]
-            for name, info in header.tensors.items()
-            if "attn2" in name
-            and "to_k" in name
-            and ("down" in name or "lora_A" in name)
-            and len(info.shape) > 1
+            shape[1]
+            for name, shape in header.shapes.items()
+            if "attn2" in name and "to_k" in name and ("down" in name or "lora_A" in name) and len(shape) > 1
         ),
         0,
     )

@@ -236,18 +236,19 @@ def detect_transformer(header: Header) -> ModelKind | None:
 
 
 def _fits(header: Header, transformer: Transformer, prefix: str) -> bool:
-    if not all(prefix + sign in header.tensors for sign in transformer.signs):
+    if not all(prefix + sign in header.shapes for sign in transformer.signs):
         return False
-    sizes = header.shape(prefix + transformer.entry) or ()
+    sizes = header.shapes.get(prefix + transformer.entry) or ()
     return all(wanted in (0, size) for wanted, size in zip(transformer.sizes, sizes, strict=False))
 
 
 def _kind(header: Header, transformer: Transformer, prefix: str) -> ModelKind:
-    entry = header.tensors.get(prefix + transformer.entry)
+    entry = prefix + transformer.entry
+    shape = header.shapes.get(entry, ())
     channels = None
     # Four-bit weights are packed: their shapes say nothing of channels.
-    if entry is not None and len(entry.shape) > 1 and entry.dtype not in ("U8", "I8"):
-        channels = entry.shape[1] // transformer.patch - transformer.more
+    if len(shape) > 1 and header.dtypes[entry] not in ("U8", "I8"):
+        channels = shape[1] // transformer.patch - transformer.more
     slug, meaning, node = transformer.variants.get(channels or 0, (transformer.slug, "", ""))
     slug, meaning, node = _wan22(header, prefix, slug) or (slug, meaning, node)
     whole = any(mark in header.text for mark in COMPANIONS)
@@ -268,7 +269,7 @@ def _kind(header: Header, transformer: Transformer, prefix: str) -> ModelKind:
 
 def _wan22(header: Header, prefix: str, slug: str) -> tuple[str, str, str] | None:
     """Wan 2.2 5B: its own VAE has 48 channels, as many as come out of its head."""
-    head = header.shape(f"{prefix}head.head.weight") or header.shape(f"{prefix}proj_out.weight")
+    head = header.shapes.get(f"{prefix}head.head.weight") or header.shapes.get(f"{prefix}proj_out.weight")
     if slug == "wan-fun-control" and head is not None and head[0] // 4 == 48:
         return "wan-ti2v", "48 noisy video latent", "Wan22ImageToVideoLatent"
     return None

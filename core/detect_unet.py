@@ -40,13 +40,13 @@ def detect_unet(header: Header) -> ModelKind | None:
     """The UNet in a header; None where there is none."""
     read = _read_ldm(header) or _read_diffusers(header)
     # The first ControlNets were published together with the model that they were trained on.
-    if read is None or "control_model.input_blocks.0.0.weight" in header.tensors:
+    if read is None or "control_model.input_blocks.0.0.weight" in header.shapes:
         return None
     unet, layout = read
     whole = any(mark in header.text for mark in COMPANIONS)
     family = _family(unet)
-    scaled = "edm_vpred.sigma_max" in header.tensors
-    if "cc_projection.weight" in header.tensors and unet.channels == 8:
+    scaled = "edm_vpred.sigma_max" in header.shapes
+    if "cc_projection.weight" in header.shapes and unet.channels == 8:
         kinds: tuple[str, ...] = ("zero123",)
     elif unet.adm == LOTUS_ADM and unet.channels == 8:
         kinds = ("marigold",)
@@ -88,13 +88,13 @@ def kinds_by_shape(family: str, channels: int, alone: bool) -> tuple[str, ...]:
 
 def _read_ldm(header: Header) -> tuple[Unet, str] | None:
     for prefix in LDM_PREFIXES:
-        first = header.shape(f"{prefix}input_blocks.0.0.weight")
-        if first is None or f"{prefix}out.0.weight" not in header.tensors:  # a ControlNet has no way out
+        first = header.shapes.get(f"{prefix}input_blocks.0.0.weight")
+        if first is None or f"{prefix}out.0.weight" not in header.shapes:  # a ControlNet has no way out
             continue
         starts = [f"{prefix}input_blocks.{i}.1." for i in range(1, 13)] + [f"{prefix}middle_block.1."]
-        adm = header.shape(f"{prefix}label_emb.0.0.weight")
-        temporal = any(f"{start}time_stack.0.norm1.weight" in header.tensors for start in starts)
-        labels = f"{prefix}label_emb.weight" in header.tensors
+        adm = header.shapes.get(f"{prefix}label_emb.0.0.weight")
+        temporal = any(f"{start}time_stack.0.norm1.weight" in header.shapes for start in starts)
+        labels = f"{prefix}label_emb.weight" in header.shapes
         context = _context(header, starts)
         return Unet(first[1], first[0], context, adm[1] if adm else None, labels, temporal), "LDM"
     return None
@@ -102,18 +102,18 @@ def _read_ldm(header: Header) -> tuple[Unet, str] | None:
 
 def _read_diffusers(header: Header) -> tuple[Unet, str] | None:
     for prefix in DIFFUSERS_PREFIXES:
-        first = header.shape(f"{prefix}conv_in.weight")
-        if first is None or f"{prefix}conv_norm_out.weight" not in header.tensors:
+        first = header.shapes.get(f"{prefix}conv_in.weight")
+        if first is None or f"{prefix}conv_norm_out.weight" not in header.shapes:
             continue
         blocks = [f"{prefix}down_blocks.{i}.attentions.0." for i in range(4)]
         starts = [*blocks, f"{prefix}mid_block.attentions.0."]
-        adm = header.shape(f"{prefix}add_embedding.linear_1.weight") or header.shape(
+        adm = header.shapes.get(f"{prefix}add_embedding.linear_1.weight") or header.shapes.get(
             f"{prefix}class_embedding.linear_1.weight"
         )
         temporal = any(
-            f"{start}temporal_transformer_blocks.0.norm1.weight" in header.tensors for start in starts
+            f"{start}temporal_transformer_blocks.0.norm1.weight" in header.shapes for start in starts
         )
-        labels = f"{prefix}class_embedding.weight" in header.tensors
+        labels = f"{prefix}class_embedding.weight" in header.shapes
         context = _context(header, starts)
         return Unet(first[1], first[0], context, adm[1] if adm else None, labels, temporal), "diffusers"
     return None
@@ -121,7 +121,7 @@ def _read_diffusers(header: Header) -> tuple[Unet, str] | None:
 
 def _context(header: Header, starts: list[str]) -> int | None:
     """The width of the text conditioning, from the first cross-attention there is."""
-    shapes = (header.shape(f"{start}transformer_blocks.0.attn2.to_k.weight") for start in starts)
+    shapes = (header.shapes.get(f"{start}transformer_blocks.0.attn2.to_k.weight") for start in starts)
     return next((shape[1] for shape in shapes if shape), None)
 
 
@@ -143,7 +143,7 @@ def _notes(header: Header, unet: Unet, scaled: bool) -> tuple[str, ...]:
         notes.append("Lotus: a depth or normal estimator, sampled in one step.")
     if unet.temporal and unet.adm in SV3D:
         notes.append(f"{SV3D[unet.adm]}: orbits around an object.")
-    if "edm_mean" in header.tensors:
+    if "edm_mean" in header.shapes:
         notes.append("Playground v2.5: EDM sampling and latents of its own.")
     if not unet.temporal and unet.context == 1024 and unet.adm in (1536, 2048):
         notes.append("unCLIP: takes an image embedding too.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import Any, BinaryIO
 
-from .header import Header, TensorInfo
+from .header import Header
 from .safetensors_header import HeaderError
 
 MAGIC = b"GGUF"
@@ -37,15 +37,15 @@ def read_gguf_header(file: BinaryIO) -> Header:
         raise HeaderError(f"is a GGUF file of version {version}; versions 2 and 3 are known")
     tensor_count, value_count = _count(file), _count(file)
     values = {_text(file): _value(file, _scalar(file, "<I")) for _ in range(value_count)}
-    tensors = {}
+    shapes, dtypes = {}, {}
     for _ in range(tensor_count):
         name = _text(file)
         shape = tuple(_scalar(file, "<Q") for _ in range(_scalar(file, "<I")))[::-1]
         kind, _offset = _scalar(file, "<I"), _scalar(file, "<Q")
-        shape = tuple(values.get(ORIGINAL_SHAPE + name, shape))
-        tensors[name] = TensorInfo(TYPES.get(kind, f"GGML_{kind}"), shape)
+        shapes[name] = tuple(values.get(ORIGINAL_SHAPE + name, shape))
+        dtypes[name] = TYPES.get(kind, f"GGML_{kind}")
     metadata = {key: value for key, value in values.items() if isinstance(value, str)}
-    return Header(tensors, metadata, container="GGUF")
+    return Header(shapes, dtypes, metadata, container="GGUF")
 
 
 def _bytes(file: BinaryIO, count: int) -> bytes:

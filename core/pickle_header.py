@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from .header import Header, TensorInfo
+from .header import Header
 from .safetensors_header import HeaderError
 
 ZIP = b"PK\x03\x04"
@@ -33,14 +33,12 @@ def read_pickle_header(path: Path) -> Header:
             "is a pickle that torch's weights_only loader refuses, because it holds more than weights or is "
             f"broken; get a safetensors version of it ({reason})"
         ) from error
-    tensors = {
-        name: TensorInfo(str(value.dtype).removeprefix("torch."), tuple(value.shape))
-        for name, value in state_dict(loaded).items()
-        if isinstance(value, torch.Tensor)
-    }
+    tensors = {name: value for name, value in state_dict(loaded).items() if isinstance(value, torch.Tensor)}
     if not tensors:
         raise HeaderError("is a pickle without weights in it")
-    return Header(tensors, container="pickle")
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    dtypes = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in tensors.items()}
+    return Header(shapes, dtypes, container="pickle")
 
 
 def state_dict(loaded: Any) -> dict[str, Any]:

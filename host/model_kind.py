@@ -10,7 +10,7 @@ from comfy.model_base import ModelType, Stable_Zero123
 
 from ..core.detect_transformer import detect_transformer
 from ..core.detect_unet import kinds_by_shape
-from ..core.header import Header, TensorInfo
+from ..core.header import Header
 from ..core.kinds import ModelKind
 
 ATTACHMENT = "isi_model_kind"
@@ -65,7 +65,8 @@ def padded_channels(model: Any) -> int | None:
 def _other(base: Any) -> ModelKind:
     """A transformer by the names and shapes of its weights, as in a file; else the host's own name for it."""
     weights = base.diffusion_model.state_dict()
-    header = Header({name: TensorInfo(str(w.dtype), tuple(w.shape)) for name, w in weights.items()})
+    shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+    header = Header(shapes, {name: str(weight.dtype) for name, weight in weights.items()})
     found = detect_transformer(header)
     if found is not None:
         return replace(found, layout="loaded", role="MODEL")

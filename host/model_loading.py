@@ -112,7 +112,7 @@ def _check(file: str, found: ModelKind) -> None:
         facts = kind_facts(found.kind)
         use = f": use the node {facts.node}" if facts.node else ""
         raise ValueError(f"Expected a diffusion model, but {file} is {facts.title}{use}.")
-    if found.kind == "zero123" and "cc_projection.weight" not in header.tensors:
+    if found.kind == "zero123" and "cc_projection.weight" not in header.shapes:
         raise ValueError(
             f"{file} is a Zero123 UNet without its projection: load the whole checkpoint instead."
         )
