@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ..core.header_vectors import vectors
+from ..core.header_vectors import gguf_start, vectors
 from .harness import Failed
 from .tiny import fill
 
@@ -213,7 +213,9 @@ def test_refuses_with_one_sentence(host, models):
     lora = write(models, "l.safetensors", {"lora_unet_x.lora_up.weight": torch.zeros(2, 2)})
     assert "is a LoRA: use the node Load LoRA" in refusal(host, lora)
     packed = write(
-        models, "p.safetensors", weights | {"a.weight.quant_state.bitsandbytes__nf4": torch.zeros(1)}
+        models,
+        "p.safetensors",
+        weights | {"a.weight.quant_state.bitsandbytes__nf4": torch.zeros(1, dtype=torch.uint8)},
     )
     assert "as NF4" in refusal(host, packed)
     extra = write(models, "e.safetensors", in_diffusers("sd1", 4) | {"strange.weight": torch.zeros(1)})
@@ -282,3 +284,61 @@ def test_inspecting_needs_no_tensors(host, models):
     kind, channels, report = host.call("ISI_InspectModel", file=file, kind="auto")
     assert (kind, channels) == ("ic-light-fbc | ic-light-delta", 12)
     assert "cut short" in report
+
+
+def test_a_gguf_file_is_listed_named_and_refused(host, models):
+    import folder_paths
+    from isi.host.model_files import model_files
+
+    (models / "q8.gguf").write_bytes(gguf_start(vectors()["ldm/sd1-9"]))
+    assert "diffusion_models/q8.gguf" not in model_files()
+    # As ComfyUI-GGUF registers it.
+    folder_paths.folder_names_and_paths["unet_gguf"] = ([str(models)], {".gguf"})
+    try:
+        assert "diffusion_models/q8.gguf" in model_files()
+        kind, channels, report = host.call("ISI_InspectModel", file="diffusion_models/q8.gguf", kind="auto")
+        assert (kind, channels) == ("inpaint", 9) and "UNet-only, GGUF" in report
+        assert "as GGUF" in refusal(host, "diffusion_models/q8.gguf")
+    finally:
+        del folder_paths.folder_names_and_paths["unet_gguf"]
+
+
+def test_a_whole_checkpoint_brings_its_vae_and_text_encoder(host, models):
+    """Oracle: the host's own loader on the same file."""
+    checkpoints = models.parent / "checkpoints"
+    weights = in_layout("sd2", 9, "model.diffusion_model.")
+    weights["first_stage_model.decoder.conv_in.weight"] = torch.ones(512, 4, 3, 3)
+    weights["cond_stage_model.model.ln_final.weight"] = torch.full((1024,), 2.0)
+    write(checkpoints, "whole.safetensors", weights)
+    theirs = host.call("CheckpointLoaderSimple", ckpt_name="whole.safetensors")
+    ours = load(host, "checkpoints/whole.safetensors")
+    for mine, host_part in zip(ours, theirs, strict=True):
+        assert type(mine) is type(host_part)
+    assert type(ours[1].cond_stage_model) is type(theirs[1].cond_stage_model)
+    name = "decoder.conv_in.weight"
+    assert torch.equal(ours[2].get_sd()[name], theirs[2].get_sd()[name])
+    assert kind_of(ours[0]).kind == "inpaint" and kind_of(ours[0]).role == "MODEL"
+
+
+def test_concat_conditioning_fills_what_was_loaded(host, models, vae):
+    """From a diffusers-format depth UNet to a sampled latent."""
+    file = write(models, "depth_diffusers.safetensors", in_diffusers("sd2", 5))
+    model, *_ = load(host, file)
+    cond = [[torch.zeros(1, 77, 1024), {}]]
+    depth = torch.linspace(0, 1, 64).reshape(1, 1, 64, 1).expand(1, 64, 64, 3)
+    model, positive, negative, latent = host.call(
+        "ISI_ConcatConditioning", model=model, positive=cond, negative=cond, vae=vae, kind="auto",
+        depth=depth, image=depth, noise_level=20, noise_seed=0, mask_mode="nearest",
+    )  # fmt: skip
+    settings = {
+        "seed": 0,
+        "steps": 1,
+        "cfg": 2.0,
+        "sampler_name": "euler",
+        "scheduler": "normal",
+        "denoise": 1.0,
+    }
+    out = host.call(
+        "KSampler", model=model, positive=positive, negative=negative, latent_image=latent, **settings
+    )[0]["samples"]
+    assert out.shape == (1, 4, 8, 8) and out.isfinite().all()
