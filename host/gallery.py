@@ -100,6 +100,31 @@ def open_run(name: str) -> Run:
     return Run(name, tuple(value["keys"][:last]), plan)
 
 
+def overview(name: str) -> dict[str, Any]:
+    """What the front end shows of a run: how many iterations it has, and those whose picture is on disk.
+
+    Raises ValueError where there is no such run, or none of its pictures.
+    """
+    check_run_name(name)
+    try:
+        value = json.loads(_manifest(name).read_bytes()) if name else {}
+        steps, keys = value["plan"]["steps"], value["keys"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"There is no run named {name!r} any more: queue it again.") from error
+    iterations = [
+        {
+            "iteration": index + 1,
+            "label": (step["label"] or step["prompt"])[:200],
+            "picture": picture_name(name, index, key),
+        }
+        for index, (step, key) in enumerate(zip(steps, keys, strict=False))
+        if picture_path(picture_name(name, index, key)).is_file()
+    ]
+    if not iterations:
+        raise ValueError(f"The pictures of the run {name!r} are no longer in output/isi: queue it again.")
+    return {"run": name, "of": len(keys), "iterations": iterations}
+
+
 def run_stamp(name: str) -> str:
     """Changes when the run of that name changes on disk."""
     path = _manifest(name)

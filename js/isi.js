@@ -2,10 +2,53 @@
 import { app } from "../../scripts/app.js";
 import { loadStyles } from "./lib/dom.js";
 import { chain } from "./lib/lifetime.js";
+import { addRunView, STRIP_SIZE } from "./lib/run_view.js";
 import { scriptWidget } from "./lib/script_editor.js";
+import { addLoop } from "./lib/starter.js";
+
+const runViewOf = (node) => node?.widgets?.find((widget) => widget.runView)?.runView;
+
+/** The run that a command means: of a selected node, or the only one that has any pictures. */
+function currentRun() {
+  const chosen = Object.values(app.canvas.selected_nodes ?? {});
+  return [...chosen, ...app.canvas.graph.nodes].map(runViewOf).find((view) => view?.length);
+}
 
 app.registerExtension({
   name: "ISI",
+
+  settings: [
+    {
+      id: "ISI.StoreGiB",
+      category: ["ISI", "Runs", "Store"],
+      name: "Size of the store of finished iterations (GiB)",
+      tooltip: "Finished iterations are kept so that a run can go on where it stopped. The oldest go first. 0 keeps none.",
+      type: "number",
+      attrs: { min: 0, max: 4096, step: 0.5 },
+      defaultValue: 2,
+    },
+    {
+      id: STRIP_SIZE,
+      category: ["ISI", "Runs", "Strip"],
+      name: "Size of the thumbnails of ISI Iterate (pixels)",
+      tooltip: "For nodes that are added or loaded from now on.",
+      type: "slider",
+      attrs: { min: 48, max: 256, step: 16 },
+      defaultValue: 96,
+    },
+  ],
+
+  commands: [
+    { id: "ISI.AddLoop", label: "ISI: Add a script and its loop", icon: "pi pi-refresh", function: () => addLoop() },
+    { id: "ISI.ShowIterations", label: "ISI: Look at the iterations", icon: "pi pi-images", function: () => currentRun()?.open() },
+    {
+      id: "ISI.ContinueFromLast",
+      label: "ISI: Continue from the last iteration",
+      icon: "pi pi-arrow-right",
+      function: () => currentRun()?.continueFrom(),
+    },
+  ],
+  menuCommands: [{ path: ["Extensions", "ISI"], commands: ["ISI.AddLoop", "ISI.ShowIterations", "ISI.ContinueFromLast"] }],
 
   init() {
     loadStyles();
@@ -25,5 +68,18 @@ app.registerExtension({
         return made;
       },
     };
+  },
+
+  nodeCreated(node) {
+    if (node.comfyClass === "ISI_Iterate") addRunView(node);
+  },
+
+  getNodeMenuItems(node) {
+    const view = runViewOf(node);
+    if (!view?.length) return [];
+    return [
+      { content: "ISI: Look at the iterations", callback: () => view.open() },
+      { content: "ISI: Continue from the last iteration", callback: () => view.continueFrom() },
+    ];
   },
 });

@@ -2,6 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from ..host import routes
 from . import (
     colour,
     concat_conditioning,
@@ -36,6 +37,9 @@ FAMILIES: list = [
 
 class IsiExtension(ComfyExtension):
     """Hands the pack's nodes to ComfyUI."""
+
+    async def on_load(self) -> None:
+        routes.register()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [node for family in FAMILIES for node in family.NODES]

@@ -1,0 +1,109 @@
+/**
+ * A row of thumbnails that holds any number of them: only those in sight exist in the page, and a picture is
+ * asked for when it comes into sight.
+ */
+import { element } from "./dom.js";
+
+const GAP = 6;
+const OVERSCAN = 2;
+const MOST_CELLS = 24;
+
+export class FilmStrip {
+  #items = [];
+  #cells = new Map();
+  #frame = 0;
+  #size;
+
+  /**
+   * `open(index)` is called for a click or Enter. An item is `{url, number, label}`.
+   * `size` is a thumbnail's side in pixels.
+   */
+  constructor(lifetime, { open, size }) {
+    this.#size = size;
+    this.track = element("div", { className: "isi-strip-track" });
+    this.element = element("div", { className: "isi-strip-row", tabIndex: 0, role: "group", aria: { label: "iterations" } }, this.track);
+    lifetime.listen(this.element, "scroll", () => this.#later());
+    lifetime.listen(this.track, "click", (event) => {
+      const cell = event.target.closest(".isi-cell");
+      if (cell) open(Number(cell.dataset.index));
+    });
+    lifetime.listen(this.element, "keydown", (event) => this.#key(event));
+    // A picture that is gone says so; `error` does not bubble, but it can be caught on its way down.
+    lifetime.listen(this.track, "error", (event) => event.target.parentElement?.classList.add("isi-gone"), true);
+    const watch = new ResizeObserver(() => this.#later());
+    watch.observe(this.element);
+    lifetime.atEnd(() => {
+      watch.disconnect();
+      cancelAnimationFrame(this.#frame);
+    });
+  }
+
+  /** Shows `items`; a strip that stood at its end stays there. */
+  show(items) {
+    const { scrollLeft, clientWidth, scrollWidth } = this.element;
+    const atEnd = scrollLeft + clientWidth >= scrollWidth - this.#pitch;
+    this.#items = items;
+    this.track.style.width = `${items.length * this.#pitch}px`;
+    this.track.style.height = `${this.#size}px`;
+    if (atEnd) this.element.scrollLeft = items.length * this.#pitch;
+    this.#draw();
+  }
+
+  get #pitch() {
+    return this.#size + GAP;
+  }
+
+  #later() {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#draw();
+    });
+  }
+
+  #draw() {
+    const { scrollLeft, clientWidth } = this.element;
+    const first = Math.max(0, Math.floor(scrollLeft / this.#pitch) - OVERSCAN);
+    const wanted = Math.ceil(clientWidth / this.#pitch) + 2 * OVERSCAN;
+    const last = Math.min(this.#items.length, first + Math.min(wanted, MOST_CELLS));
+    for (const [index, cell] of this.#cells) {
+      if (index >= first && index < last) continue;
+      cell.remove();
+      this.#cells.delete(index);
+    }
+    for (let index = first; index < last; index++) this.#place(index);
+  }
+
+  #place(index) {
+    const { url, number, label } = this.#items[index];
+    let cell = this.#cells.get(index);
+    if (!cell) {
+      const picture = element("img", { alt: "", decoding: "async", draggable: false });
+      cell = element("button", { type: "button", className: "isi-cell", tabIndex: -1 }, picture);
+      cell.style.cssText = `left:${index * this.#pitch}px;width:${this.#size}px;height:${this.#size}px`;
+      this.#cells.set(index, cell);
+      this.track.append(cell);
+    }
+    if (cell.dataset.url === url) return;
+    Object.assign(cell.dataset, { url, index, number });
+    cell.classList.remove("isi-gone");
+    cell.title = `${number}. ${label}`;
+    cell.setAttribute("aria-label", cell.title);
+    cell.firstChild.src = url;
+  }
+
+  /** Arrow keys walk along the cells, from wherever the focus is; Enter is a click as on any button. */
+  #key(event) {
+    const at = Number(document.activeElement?.dataset.index ?? -1);
+    const to = { ArrowRight: at + 1, ArrowLeft: at < 0 ? this.#items.length - 1 : at - 1, Home: 0, End: this.#items.length - 1 }[event.key];
+    if (to === undefined || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const index = Math.min(Math.max(to, 0), this.#items.length - 1);
+    const left = index * this.#pitch;
+    const { scrollLeft, clientWidth } = this.element;
+    if (left < scrollLeft) this.element.scrollLeft = left;
+    else if (left + this.#pitch > scrollLeft + clientWidth) this.element.scrollLeft = left + this.#pitch - clientWidth;
+    this.#draw();
+    this.#cells.get(index)?.focus({ preventScroll: true });
+  }
+}

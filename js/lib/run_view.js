@@ -1,0 +1,200 @@
+/** The film strip of ISI Iterate: what the server says about a run, in the node that runs it. */
+import { api } from "../../../scripts/api.js";
+import { app } from "../../../scripts/app.js";
+import { clock, element } from "./dom.js";
+import { FilmStrip } from "./film_strip.js";
+import { chain, whileInGraph } from "./lifetime.js";
+import { RunProgress } from "./run_progress.js";
+import { openViewer } from "./viewer.js";
+import { shareWheel } from "./wheel.js";
+
+export const STRIP_SIZE = "ISI.StripSize";
+/** Which run a node shows; kept in the saved graph, so that a reload, undo or copy finds it again. */
+const PROPERTY = "isi_run";
+const STATUS_HEIGHT = 24;
+
+const stripSize = () => app.extensionManager.setting.get(STRIP_SIZE) ?? 96;
+
+/** The address of a picture on the server; `small` asks for a light copy of it. */
+function pictureUrl({ filename, subfolder, type }, small = false) {
+  const query = new URLSearchParams({ filename, subfolder, type, ...(small && { preview: "webp;75" }) });
+  return api.apiURL(`/view?${query}`);
+}
+
+/** Whether an execution id (`7`, or `3:7` inside subgraphs) means this node. */
+function means(id, node) {
+  const path = String(id).split(":");
+  return path.at(-1) === String(node.id) && (path.length === 1) === (node.graph === app.rootGraph);
+}
+
+/** Gives `node` its strip. The widget has `runView`: `{length, open(index), continueFrom(index)}`. */
+export function addRunView(node) {
+  const status = element("div", { className: "isi-strip-status", role: "status" });
+  const bar = element("div", { className: "isi-strip-bar" });
+  const holder = element("div", { className: "isi-strip" }, status, bar);
+  const items = [];
+  const progress = new RunProgress();
+  let strip = null;
+  let closeViewer = null;
+  let asked = null;
+  let restoreNow = null;
+
+  const height = () => (items.length ? stripSize() + 22 : 0) + STATUS_HEIGHT;
+  const widget = node.addDOMWidget("isi_strip", "isi_strip", holder, {
+    serialize: false, getMinHeight: () => height() + 20, getMaxHeight: () => height() + 20, hideOnZoom: false,
+  });
+  widget.serialize = false;
+
+  function say(text, trouble = false) {
+    status.textContent = text;
+    status.classList.toggle("isi-wrong", trouble);
+  }
+
+  function draw() {
+    bar.style.setProperty("--isi-share", progress.running ? progress.share : 0);
+    if (progress.running) say(String(progress));
+    holder.classList.toggle("isi-empty", !items.length);
+    strip?.show(items);
+    node.setDirtyCanvas?.(true, true);
+  }
+
+  function put({ iteration, label, picture }) {
+    items[iteration - 1] = { number: iteration, label, url: pictureUrl(picture, true), full: pictureUrl(picture) };
+  }
+
+  function stop(text) {
+    if (!progress.running) return;
+    progress.running = false;
+    draw();
+    say(text());
+  }
+
+  const stopped = () => `Stopped after ${progress.done} of ${progress.of || "?"}: queue again to go on.`;
+  const finished = () => `${items.length} ${items.length === 1 ? "iteration" : "iterations"} in ${clock(progress.elapsed)}`;
+
+  /** Shows the run that the graph names, as far as it is on the server's disk. */
+  async function restore(lifetime) {
+    const run = node.properties[PROPERTY];
+    if (progress.running || asked === run) return;
+    asked = run;
+    items.length = 0;
+    say(run ? "" : "Each iteration appears here as soon as it is finished.");
+    draw();
+    if (!run) return;
+    let answer;
+    try {
+      const response = await api.fetchApi(`/isi/runs/${encodeURIComponent(run)}`, { signal: lifetime.signal });
+      answer = await response.json();
+    } catch {
+      if (!lifetime.signal.aborted) say("The server does not answer.", true);
+      asked = null;
+      return;
+    }
+    if (progress.running || node.properties[PROPERTY] !== run) return;
+    if (answer.error) return say(answer.error, true);
+    for (const iteration of answer.iterations) put(iteration);
+    say(`${items.length} of ${answer.of} iterations · ${run}`);
+    draw();
+  }
+
+  function onIteration({ detail }) {
+    if (!means(detail.node, node)) return;
+    if (!progress.running) progress.begin();
+    if (detail.iteration === 1) items.length = 0;
+    asked = node.properties[PROPERTY] = detail.run;
+    put(detail);
+    progress.iteration(detail);
+    draw();
+  }
+
+  function onProgress({ detail }) {
+    const [, mine] = Object.entries(detail.nodes ?? {}).find(([id]) => means(id, node)) ?? [];
+    if (mine?.state !== "running") return;
+    if (!progress.running) {
+      progress.begin();
+      items.length = 0;
+    }
+    progress.step(mine.value, mine.max);
+    draw();
+  }
+
+  const runView = {
+    get length() {
+      return items.length;
+    },
+    open(index = items.length - 1) {
+      closeViewer = openViewer({
+        items: items.map((item) => ({ ...item, url: item.full })),
+        start: index,
+        input: inputPicture(node),
+        onContinue: (item) => continueFrom(node, item.number),
+      });
+    },
+    continueFrom: (index = items.length - 1) => continueFrom(node, items[index].number),
+  };
+  widget.runView = runView;
+
+  chain(node, "onExecuted", (output) => {
+    const { run, count } = output?.isi_run?.[0] ?? {};
+    if (!run) return;
+    node.properties[PROPERTY] = run;
+    items.length = Math.min(items.length, count);
+    stop(finished);
+  });
+
+  whileInGraph(node, (lifetime) => {
+    strip = new FilmStrip(lifetime, { open: runView.open, size: stripSize() });
+    holder.replaceChildren(strip.element, bar, status);
+    shareWheel(lifetime, strip.element, { sideways: true });
+    lifetime.listen(api, "isi.iteration", onIteration);
+    lifetime.listen(api, "progress_state", onProgress);
+    for (const event of ["execution_interrupted", "execution_error"]) lifetime.listen(api, event, () => stop(stopped));
+    lifetime.listen(api, "execution_success", () => stop(finished));
+    lifetime.listen(api, "reconnected", () => {
+      stop(stopped);
+      asked = null;
+      restore(lifetime);
+    });
+    const timer = setInterval(() => progress.running && draw(), 1000);
+    lifetime.atEnd(() => {
+      clearInterval(timer);
+      closeViewer?.();
+      strip = null;
+    });
+    // A node that is loaded or pasted gets its properties a moment after it enters the graph.
+    restoreNow = () => lifetime.signal.aborted || restore(lifetime);
+    queueMicrotask(restoreNow);
+  });
+  chain(node, "onConfigure", () => restoreNow?.());
+  return widget;
+}
+
+/** The picture that comes into `node`, where the page knows it; else null. */
+function inputPicture(node) {
+  const source = node.getInputNode(node.inputs.findIndex((input) => input.name === "image"));
+  if (!source) return null;
+  const file = source.comfyClass === "LoadImage" && source.widgets?.find((widget) => widget.name === "image")?.value;
+  if (file) {
+    const path = String(file).split("/");
+    return pictureUrl({ filename: path.pop(), subfolder: path.join("/"), type: "input" });
+  }
+  const shown = app.nodeOutputs[String(source.id)]?.images?.[0];
+  return shown ? pictureUrl(shown) : null;
+}
+
+/** Adds an ISI Open Run below `node`, set to an iteration of its run. One step to undo. */
+function continueFrom(node, iteration) {
+  const { graph } = node;
+  graph.beforeChange();
+  const made = window.LiteGraph.createNode("ISI_OpenRun");
+  made.pos = [node.pos[0], node.pos[1] + node.size[1] + 60];
+  graph.add(made);
+  for (const [name, value] of Object.entries({ run_name: node.properties[PROPERTY], iteration })) {
+    const widget = made.widgets.find((each) => each.name === name);
+    widget.value = value;
+    widget.callback?.(value);
+  }
+  graph.afterChange();
+  app.canvas.selectNode(made);
+  return made;
+}
