@@ -15,24 +15,30 @@ from torch import Tensor
 
 from ..core.concat import light_gradient
 from ..core.kinds import ICLIGHT, ModelKind, describe
+from . import mini
 from .concat import Prepared, Sources, encode, like, prepare
 from .model_kind import CONV_IN, kind_of_model
 
 PREFIX = "diffusion_model."
 FOLDERS = ("diffusion_models", "checkpoints", "loras")
+MINI = ("mini/ic-light-fc", "mini/ic-light-fbc")
+"""The embedded differences, for the mini model `base`."""
 KINDS = {8: "ic-light-fc", 12: "ic-light-fbc"}
 
 
 def files() -> list[str]:
-    """`folder/name` of files that may hold differences, those that are named after IC-Light first."""
+    """Files that may hold differences: those named after IC-Light, the embedded ones, then all others."""
     names = [f"{folder}/{name}" for folder in FOLDERS for name in folder_paths.get_filename_list(folder)]
     names = [name for name in names if name.endswith(".safetensors")]
-    return sorted(names, key=lambda name: "iclight" not in name.lower().replace("-", "").replace("_", ""))
+    named = [name for name in names if "iclight" in name.lower().replace("-", "").replace("_", "")]
+    return [*named, *MINI, *(name for name in names if name not in named)]
 
 
 def read_differences(file: str) -> dict[str, Tensor]:
     """The weight differences in a file of `files`, by their names there."""
     folder, name = file.split("/", 1)
+    if file in MINI:
+        return mini.read_weights(name)
     return load_file(folder_paths.get_full_path_or_raise(folder, name))
 
 

@@ -58,6 +58,28 @@ def save(name: str, picture: Tensor, mask: Tensor | None = None) -> None:
     Image.fromarray(pixels).save(EXAMPLES / f"{name}.png", optimize=True)
 
 
+STAR_AND_SQUARE = Scene(
+    (
+        Shape("square", "blue", "large", "right", x=0.62, y=0.42),
+        Shape("star", "yellow", "large", "left", x=0.38),
+    ),
+    "white",
+)
+LAMP = Scene((), "blue", light="right", gradient=True)
+
+
+def concat_models() -> None:
+    """What depth, x4, inpainting and IC-Light models take."""
+    circle, drawn = render(SCENES["circle"]), render(STAR_AND_SQUARE)
+    hole = torch.zeros(128, 128)
+    hole[32:104, 64:120] = 1
+    save("circle_hole", circle.picture, hole)
+    save("circle_cut_out", circle.picture, 1 - circle.matte)
+    save("depth", drawn.depth.expand(3, -1, -1))
+    save("star_and_square_small", functional.interpolate(drawn.picture[None], (32, 32), mode="area")[0])
+    save("blue_lit_from_right", render(LAMP).picture)
+
+
 def main() -> None:
     EXAMPLES.mkdir(parents=True, exist_ok=True)
     for name, scene in SCENES.items():
@@ -65,6 +87,7 @@ def main() -> None:
     for name, (scene, side, mask) in MASKED.items():
         layers = render(scene, side, side)
         save(name, layers.picture, mask(layers))
+    concat_models()
 
 
 if __name__ == "__main__":
