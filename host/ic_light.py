@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import comfy.utils
-import folder_paths
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -17,10 +16,10 @@ from ..core.concat import light_gradient
 from ..core.kinds import ICLIGHT, ModelKind, describe
 from . import mini
 from .concat import Prepared, Sources, encode, like, prepare
+from .model_files import SAFETENSORS, header_of, model_files, model_path
 from .model_kind import CONV_IN, kind_of_model
 
 PREFIX = "diffusion_model."
-FOLDERS = ("diffusion_models", "checkpoints", "loras")
 MINI = ("mini/ic-light-fc", "mini/ic-light-fbc")
 """The embedded differences, for the mini model `base`."""
 KINDS = {8: "ic-light-fc", 12: "ic-light-fbc"}
@@ -28,18 +27,19 @@ KINDS = {8: "ic-light-fc", 12: "ic-light-fbc"}
 
 def files() -> list[str]:
     """Files that may hold differences: those named after IC-Light, the embedded ones, then all others."""
-    names = [f"{folder}/{name}" for folder in FOLDERS for name in folder_paths.get_filename_list(folder)]
-    names = [name for name in names if name.endswith(".safetensors")]
+    names = [name for name in model_files() if name.endswith(SAFETENSORS)]
     named = [name for name in names if "iclight" in name.lower().replace("-", "").replace("_", "")]
     return [*named, *MINI, *(name for name in names if name not in named)]
 
 
 def read_differences(file: str) -> dict[str, Tensor]:
-    """The weight differences in a file of `files`, by their names there."""
-    folder, name = file.split("/", 1)
+    """The weight differences in a file of `files`, by their names there. Raises ValueError."""
     if file in MINI:
-        return mini.read_weights(name)
-    return load_file(folder_paths.get_full_path_or_raise(folder, name))
+        return mini.read_weights(file.removeprefix("mini/"))
+    header = header_of(file)
+    if header.missing:
+        raise ValueError(f"{file} is cut short: {header.missing} bytes are missing. Download it again.")
+    return load_file(model_path(file))
 
 
 def add_differences(model: Any, differences: Mapping[str, Tensor]) -> tuple[Any, ModelKind]:
