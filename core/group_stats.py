@@ -24,7 +24,8 @@ class GroupStats:
         cells = tile.float().reshape(len(self.mean), -1)
         mean = cells.mean(1)
         squares = (cells - mean.unsqueeze(1)).square_().sum(1)
-        self._merge(cells.shape[1], mean.cpu().double(), squares.cpu().double())
+        mean, squares = torch.stack([mean, squares]).cpu().double()  # one wait for the device
+        self._merge(cells.shape[1], mean, squares)
 
     def _merge(self, count: int, mean: Tensor, squares: Tensor) -> None:
         total = self.count + count

@@ -39,8 +39,6 @@ from .scratch import Scratch
 
 log = logging.getLogger("isi")
 
-_SCORES = 2**26  # attention scores at a time: 256 MB in float32
-
 
 @dataclass
 class Features:
@@ -52,14 +50,24 @@ class Features:
 
 
 class Sweeps:
-    """Runs layers over all tiles of one picture. `layout` is in latent cells."""
+    """Runs layers over all tiles of one picture. `layout` is in latent cells.
+
+    `scores` is how many attention scores are computed at a time: 2^26 take 256 MB in float32.
+    """
 
     def __init__(
-        self, layout: TileLayout, device: torch.device, scratch: Scratch, groups: int, progress: Any
+        self,
+        layout: TileLayout,
+        device: torch.device,
+        scratch: Scratch,
+        groups: int,
+        progress: Any,
+        scores: int = 2**26,
     ):
         self.spans = [(rows, columns) for rows in _spans(layout.rows) for columns in _spans(layout.columns)]
         self.size = layout.size
         self.device, self.scratch, self.groups, self.progress = device, scratch, groups, progress
+        self.scores = scores
         self.computed = self.needed = 0
 
     @property
@@ -117,7 +125,7 @@ class Sweeps:
         data = x.data.view(1, channels, 1, -1)
         cells = height * width
         stats = GroupStats(self.groups)
-        at_once = max(1, _SCORES // cells)
+        at_once = max(1, self.scores // cells)
         runs = [slice(begin, min(begin + at_once, cells)) for begin in range(0, cells, at_once)]
 
         def project(layer: Any, run: slice) -> Tensor:

@@ -107,7 +107,7 @@ def test_one_tile_is_the_host_bit_for_bit(host, vae):
     assert torch.equal(ours["samples"], vae.encode(picture))
 
 
-def sweeps(vae, network, size, tile, share=0.25, progress=None, folder=None):
+def sweeps(vae, size, tile, share=0.25, folder=None, **options):
     from isi.core.tiles import fit_layout
     from isi.host.scratch import Scratch
     from isi.host.tiled_vae import Sweeps
@@ -119,12 +119,12 @@ def sweeps(vae, network, size, tile, share=0.25, progress=None, folder=None):
             self.made += n
 
     scratch = Scratch(vae.device, vae.vae_dtype, folder, share)
-    return Sweeps(fit_layout(*size, tile, 0), vae.device, scratch, 32, progress or Steps())
+    return Sweeps(fit_layout(*size, tile, 0), vae.device, scratch, 32, Steps(), **options)
 
 
 def test_little_work_is_done_twice(booted, vae):
     z = latents(40, 64)[0]
-    run = sweeps(vae, vae.first_stage_model.decoder, (40, 64), 32)
+    run = sweeps(vae, (40, 64), 32)
     run.decoder(vae.first_stage_model.decoder, z)
     assert 1 < run.area_ratio <= 1.3
 
@@ -151,10 +151,18 @@ def test_no_layer_sees_more_than_a_tile(booted, vae):
 def test_features_on_disk_give_the_same_picture(booted, vae, tmp_path):
     z = latents(10, 14)[0]
     decoder = vae.first_stage_model.decoder
-    in_memory = sweeps(vae, decoder, (10, 14), 8).decoder(decoder, z).data
-    on_disk = sweeps(vae, decoder, (10, 14), 8, share=0, folder=tmp_path).decoder(decoder, z).data
+    in_memory = sweeps(vae, (10, 14), 8).decoder(decoder, z).data
+    on_disk = sweeps(vae, (10, 14), 8, share=0, folder=tmp_path).decoder(decoder, z).data
     assert torch.equal(in_memory, on_disk)
     assert list(tmp_path.iterdir())
+
+
+def test_attention_in_parts_is_attention_at_once(booted, vae):
+    z = latents(10, 14)[0]
+    decoder = vae.first_stage_model.decoder
+    at_once = sweeps(vae, (10, 14), 8).decoder(decoder, z).data
+    in_parts = sweeps(vae, (10, 14), 8, scores=140 * 9).decoder(decoder, z).data
+    assert (at_once - in_parts).abs().max() <= 1e-4
 
 
 def test_other_vaes_get_the_hosts_own_tiling(booted):
