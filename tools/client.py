@@ -73,5 +73,7 @@ def refusal(graph: Graph, answer: dict) -> str:
     lines = [f"{answer['error']['message']} {answer['error'].get('details', '')}".strip()]
     for node_id, node in answer.get("node_errors", {}).items():
         for error in node["errors"]:
-            lines.append(f"{graph[node_id]['class_type']}: {error['message']} ({error['details']})")
+            own = error["type"] == "custom_validation_failed"  # the node's words, after the input's name
+            text = error["details"].partition(" - ")[2] if own else f"{error['message']} ({error['details']})"
+            lines.append(f"{graph[node_id]['class_type']}: {text}")
     return "\n".join(lines)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
+import os
 import shutil
 import sys
 import time
@@ -57,25 +58,34 @@ def accelerated() -> bool:
     return hasattr(torch, "xpu") and torch.xpu.is_available()
 
 
-def prepare(args: argparse.Namespace) -> tuple[graphs.Graph, tuple[str, ...]]:
-    """The graph with the user's model, picture and script in it, and what ComfyUI must be told for it."""
+def provide(file: Path, folder: Path) -> None:
+    """Puts the user's model into a folder of ours: as a link if the system allows it, else as a copy."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    for way in (os.link, os.symlink):
+        with contextlib.suppress(OSError):
+            way(file, folder / file.name)
+            return
+    print(f"Copying {file.name}", flush=True)
+    shutil.copyfile(file, folder / file.name)
+
+
+def prepare(args: argparse.Namespace) -> graphs.Graph:
+    """The graph with the user's model, picture and script in it."""
     graph = graphs.load(WORKFLOW)
-    arguments: tuple[str, ...] = ()
-    BASE.mkdir(exist_ok=True)
     if args.checkpoint:
         checkpoint = Path(args.checkpoint)
-        paths = BASE / "model_paths.yaml"
-        paths.write_text(f"demo:\n  checkpoints: {json.dumps(str(checkpoint.parent))}\n", "utf-8")
-        arguments = ("--extra-model-paths-config", str(paths))
+        provide(checkpoint, BASE / "models" / "checkpoints")
         graphs.use_checkpoint(graph, checkpoint.name)
     if args.image:
         image = Path(args.image)
-        (BASE / "input").mkdir(exist_ok=True)
+        (BASE / "input").mkdir(parents=True, exist_ok=True)
         shutil.copyfile(image, BASE / "input" / image.name)
         graphs.set_inputs(graph, "LoadImage", image=image.name)
     if args.script:
         graphs.set_inputs(graph, "ISI_Script", script=args.script)
-    return graph, arguments
+    return graph
 
 
 def report(graph: graphs.Graph, found: dict[str, list[Path]], runs: list[str]) -> None:
@@ -98,12 +108,12 @@ def main() -> int:
         if getattr(args, name) and not Path(getattr(args, name)).is_file():
             print(f"There is no file {getattr(args, name)}")
             return 1
-    graph, arguments = prepare(args)
+    graph = prepare(args)
     cpu = not accelerated()
     print(f"Starting ComfyUI on the {'CPU' if cpu else 'GPU'} (its log: {BASE / 'comfyui.log'})", flush=True)
     bar = Bar()
     try:
-        with Server(BASE, cpu=cpu, arguments=arguments) as server:
+        with Server(BASE, cpu=cpu) as server:
             for _, node in graphs.nodes_of(graph, "ISI_Script"):
                 print(f"Script: {node['inputs']['script']}", flush=True)
             outputs = client.execute(server.url, graph, bar.on_event)

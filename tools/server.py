@@ -59,7 +59,7 @@ class Server:
     """`with Server(base) as server:` runs ComfyUI with this pack until the block ends.
 
     `cpu` keeps it off the accelerator; `frontend` is the folder of another web page than the installed
-    one; `arguments` go to ComfyUI as they are. `url` is where it listens, `log` what it printed.
+    one. `url` is where it listens, `log` what it printed.
     """
 
     def __init__(
@@ -70,7 +70,6 @@ class Server:
         cpu: bool = True,
         port: int = 0,
         frontend: Path | None = None,
-        arguments: tuple[str, ...] = (),
     ):
         self.base, self.comfyui = base.resolve(), comfyui
         self.log = self.base / "comfyui.log"
@@ -86,7 +85,6 @@ class Server:
         ]
         self.command += ["--cpu"] if cpu else []
         self.command += ["--front-end-root", str(frontend)] if frontend else []
-        self.command += arguments
 
     def __enter__(self) -> Server:
         prepare(self.base)
@@ -110,7 +108,7 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def wait_until_ready(self, seconds: float = 180) -> None:
+    def wait_until_ready(self, seconds: float = 300) -> None:
         """Returns when the server answers. Raises ServerError if it ends or takes longer."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self.process.poll() is None:
@@ -123,13 +121,17 @@ class Server:
         raise ServerError(f"ComfyUI did not start. The end of {self.log}:\n{tail}")
 
     def stop(self) -> None:
-        """Ends the server, by force after ten seconds."""
+        """Ends the server, by force after ten seconds.
+
+        The link to this pack goes too: a base directory inside the repository would be a circle of links.
+        """
         self.process.terminate()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        os.unlink(self.base / "custom_nodes" / PACK)
 
     def get(self, path: str) -> Any:
         """What the server answers to GET, parsed from JSON."""
