@@ -4,6 +4,7 @@ import { app } from "../../../scripts/app.js";
 import { clock, element } from "./dom.js";
 import { FilmStrip } from "./film_strip.js";
 import { chain, whileInGraph } from "./lifetime.js";
+import { addElement } from "./mount.js";
 import { RunProgress } from "./run_progress.js";
 import { openViewer } from "./viewer.js";
 import { shareWheel } from "./wheel.js";
@@ -40,7 +41,7 @@ export function addRunView(node) {
   let restoreNow = null;
 
   const height = () => (items.length ? stripSize() + 22 : 0) + STATUS_HEIGHT;
-  const widget = node.addDOMWidget("isi_strip", "isi_strip", holder, {
+  const widget = addElement(node, "isi_strip", "isi_strip", holder, {
     serialize: false, getMinHeight: () => height() + 20, getMaxHeight: () => height() + 20, hideOnZoom: false,
   });
   widget.serialize = false;
@@ -58,8 +59,9 @@ export function addRunView(node) {
     node.setDirtyCanvas?.(true, true);
   }
 
+  /** Iterations come in their order; those whose picture is missing are left out. */
   function put({ iteration, label, picture }) {
-    items[iteration - 1] = { number: iteration, label, url: pictureUrl(picture, true), full: pictureUrl(picture) };
+    items.push({ number: iteration, label, url: pictureUrl(picture, true), full: pictureUrl(picture) });
   }
 
   function stop(text) {
@@ -100,7 +102,7 @@ export function addRunView(node) {
   function onIteration({ detail }) {
     if (!means(detail.node, node)) return;
     if (!progress.running) progress.begin();
-    if (detail.iteration === 1) items.length = 0;
+    if (detail.iteration === 1) items.length = 0; // another run of the same prompt may have been shown
     asked = node.properties[PROPERTY] = detail.run;
     put(detail);
     progress.iteration(detail);
@@ -138,7 +140,7 @@ export function addRunView(node) {
     const { run, count } = output?.isi_run?.[0] ?? {};
     if (!run) return;
     node.properties[PROPERTY] = run;
-    items.length = Math.min(items.length, count);
+    items.splice(0, items.length, ...items.filter((item) => item.number <= count));
     stop(finished);
   });
 

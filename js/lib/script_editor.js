@@ -5,6 +5,7 @@
 import { pieces } from "./colouring.js";
 import { element } from "./dom.js";
 import { whileInGraph } from "./lifetime.js";
+import { addElement } from "./mount.js";
 import { parse, ScriptError } from "./script.js";
 import { shareWheel } from "./wheel.js";
 
@@ -40,7 +41,7 @@ export function scriptWidget(node, name, [, options = {}]) {
   const table = element("pre", { className: "isi-script-table", hidden: true, tabIndex: 0 });
   const field = element("div", { className: "isi-script-field" }, back, area);
   const root = element("div", { className: "isi-script" }, field, verdict, list, table);
-  const widget = node.addDOMWidget(name, "isi_script", root, {
+  const widget = addElement(node, name, "isi_script", root, {
     getValue: () => area.value,
     setValue(value) {
       if (value === area.value) return;
