@@ -1,6 +1,7 @@
 /** The film strip of ISI Iterate: what the server says about a run, in the node that runs it. */
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
+import { asOneChange } from "./change.js";
 import { clock, element } from "./dom.js";
 import { FilmStrip } from "./film_strip.js";
 import { chain, whileInGraph } from "./lifetime.js";
@@ -186,17 +187,16 @@ function inputPicture(node) {
 
 /** Adds an ISI Open Run below `node`, set to an iteration of its run. One step to undo. */
 function continueFrom(node, iteration) {
-  const { graph } = node;
-  graph.beforeChange();
-  const made = window.LiteGraph.createNode("ISI_OpenRun");
-  made.pos = [node.pos[0], node.pos[1] + node.size[1] + 60];
-  graph.add(made);
-  for (const [name, value] of Object.entries({ run_name: node.properties[PROPERTY], iteration })) {
-    const widget = made.widgets.find((each) => each.name === name);
-    widget.value = value;
-    widget.callback?.(value);
-  }
-  graph.afterChange();
-  app.canvas.selectNode(made);
-  return made;
+  return asOneChange(() => {
+    const made = window.LiteGraph.createNode("ISI_OpenRun");
+    made.pos = [node.pos[0], node.pos[1] + node.size[1] + 60];
+    node.graph.add(made);
+    for (const [name, value] of Object.entries({ run_name: node.properties[PROPERTY], iteration })) {
+      const widget = made.widgets.find((each) => each.name === name);
+      widget.value = value;
+      widget.callback?.(value);
+    }
+    app.canvas.selectNode(made);
+    return made;
+  });
 }

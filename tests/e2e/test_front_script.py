@@ -22,14 +22,14 @@ PARSE_ALL = """async texts => {
   }), plain));
 }"""
 
-# Listeners on what outlives a node, from now on.
+# Listeners on the page's link to the server, which outlives every node, from now on: added and removed.
 COUNT_LISTENERS = """() => {
-  window.listeners = 0;
-  const lasting = target => target === app.api || target === window || target === document;
-  for (const [name, by] of [["addEventListener", 1], ["removeEventListener", -1]]) {
+  window.listeners = {};
+  for (const name of ["addEventListener", "removeEventListener"]) {
     const plain = EventTarget.prototype[name];
+    window.listeners[name] = [];
     EventTarget.prototype[name] = function (...given) {
-      if (lasting(this)) window.listeners += by;
+      if (this === app.api) window.listeners[name].push(given[0]);
       return plain.apply(this, given);
     };
   }
@@ -166,9 +166,11 @@ def test_undo_brings_back_the_text_and_the_field_still_works(page, editor):
 
 def test_nothing_listens_after_the_node_is_gone(page, editor):
     page.evaluate(COUNT_LISTENERS)
-    left = page.evaluate(
+    counted = page.evaluate(
         "() => { const add = type => app.rootGraph.add(LiteGraph.createNode(type));"
         " for (let n = 0; n < 10; n++) for (const type of ['ISI_Script', 'ISI_Iterate'])"
         " app.rootGraph.remove(add(type)); return window.listeners; }"
     )
-    assert left == 0
+    added, removed = counted["addEventListener"], counted["removeEventListener"]
+    assert added.count("isi.iteration") == 10
+    assert sorted(added) == sorted(removed)
