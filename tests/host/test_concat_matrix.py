@@ -259,3 +259,38 @@ def test_marigold_sees_the_picture_first(host, vaes):
         sample(host, *out, cfg=1.0)
     expected = vaes[8].encode(image) * 0.18215
     assert torch.allclose(seen[0]["sample"][:, :4], expected, atol=1e-5)
+
+
+def test_cosxl_takes_the_picture_scaled(host, vaes):
+    from dataclasses import replace
+
+    from isi.host.concat import Sources, prepare
+    from isi.host.model_kind import kind_of_model
+
+    model, image = concat_model("instruct-pix2pix"), picture(1, HEIGHT, WIDTH, 3)
+    found = kind_of_model(model).decided("instruct-pix2pix")
+    plain = prepare(found, model, vaes[8], Sources(image)).concat.at(1, 3, 5)
+    scaled = prepare(replace(found, scaled_concat=True), model, vaes[8], Sources(image)).concat.at(1, 3, 5)
+    assert torch.allclose(scaled, plain * 0.18215, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["inpaint", "upscale-x4"])
+def test_tiles_get_their_part_of_the_concat(host, vaes, kind):
+    model = concat_model(kind)
+    size = (8 * 20, 8 * 32) if kind == "inpaint" else (3 * 20, 3 * 32)
+    tiled, positive, negative, latent = condition(host, vaes, kind, model, **inputs_of(kind, 1, *size))
+    with unet_inputs(model) as whole:
+        sample(host, tiled, positive, negative, latent, cfg=1.0)
+    (tiled,) = host.call(
+        "ISI_TiledSampling", model=tiled, tile_size=128, overlap=32, blend="cosine", wrap="off",
+        tile_batch=1, global_share=0.3, skip_flat=0.0, shift_grid=False,
+    )  # fmt: skip
+    with unet_inputs(model) as tiles:
+        sample(host, tiled, positive, negative, latent, cfg=1.0)
+    full = whole[0]["sample"][:, 4:]
+    assert len(tiles) > 1
+    for tile in tiles:
+        concat = tile["sample"][:, 4:]
+        h, w = concat.shape[-2:]
+        windows = full.unfold(2, h, 1).unfold(3, w, 1).movedim(1, -1).flatten(0, 2)
+        assert any(torch.equal(window.movedim(-1, 0), concat[0]) for window in windows)
