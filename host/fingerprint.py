@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import functools
 import hashlib
+import re
 import types
 import uuid
 import weakref
@@ -31,6 +32,8 @@ PATCHER_FIELDS = (
     "patches", "object_patches", "model_options", "weight_wrapper_patches", "hook_patches", "forced_hooks",
     "callbacks", "wrappers", "injections", "attachments", "additional_models", "force_cast_weights",
 )  # fmt: skip
+# What the host notes on modules while it moves and casts weights; the rest of their numbers are settings.
+BOOKKEEPING = re.compile(r"_|(prev_)?comfy_|lowvram|model_(loaded|lowvram|offload)|device$|training$")
 _tokens: dict[int, tuple[weakref.ref, str]] = {}
 _weights: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
@@ -148,7 +151,11 @@ def _weights_hash(module: torch.nn.Module, backup: dict) -> str:
     """
     digest = hashlib.blake2b(digest_size=16)
     for name, part in module.named_modules():
-        plain = {k: v for k, v in vars(part).items() if isinstance(v, bool | int | float | str)}
+        plain = {
+            key: value
+            for key, value in vars(part).items()
+            if isinstance(value, bool | int | float | str) and not BOOKKEEPING.match(key)
+        }
         digest.update(f"{name}{type(part).__qualname__}{sorted(plain.items(), key=repr)}".encode())
     for name, weight in module.state_dict().items():
         weight = backup[name].weight if name in backup else weight

@@ -45,6 +45,20 @@ def test_patches_options_and_object_patches_count(booted, model):
     assert fingerprint(with_option(model, 2.0)) == fingerprint(with_option(model, 2.0))
 
 
+def test_use_changes_nothing(host):
+    """The host notes on modules where their weights are; that is not what they compute."""
+    model, clip, vae = tiny_model(seed=8), tiny_clip(8), tiny_vae(8)
+    (text,) = host.call("CLIPTextEncode", clip=clip, text="a")
+    (latent,) = host.call("EmptyLatentImage", width=16, height=16, batch_size=1)
+    (latent,) = host.call(
+        "KSampler", model=model, positive=text, negative=text, latent_image=latent, seed=1, steps=1, cfg=2.0,
+        sampler_name="euler", scheduler="normal", denoise=1.0,
+    )  # fmt: skip
+    host.call("VAEDecode", samples=latent, vae=vae)
+    for used, fresh in ((model, tiny_model(seed=8)), (clip, tiny_clip(8)), (vae, tiny_vae(8))):
+        assert fingerprint(used) == fingerprint(fresh)
+
+
 def test_a_shifted_schedule_counts(host, model):
     (discrete,) = host.call("ModelSamplingDiscrete", model=model, sampling="v_prediction", zsnr=False)
     (zero,) = host.call("ModelSamplingDiscrete", model=model, sampling="v_prediction", zsnr=True)
