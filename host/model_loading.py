@@ -156,12 +156,11 @@ def _bare(weights: dict[str, Tensor], found: ModelKind) -> dict[str, Tensor]:
 
 
 def _settle(model: Any, found: ModelKind) -> None:
-    """Notes the kind on the freshly loaded model, and frees it of the host's guess at its channels."""
+    """Notes the kind on the freshly loaded model, and has it ask for channels that the host can't fill."""
     model.set_attachments(ATTACHMENT, replace(found, role="MODEL"))
     if found.kind.startswith(DIT) or FILLED_BY_HOST & set(found.candidates):
         return
-    # The host has set these on every model with more than four channels.
-    model.model.concat_keys = ()
+    # In place of the host's guess, that every model with more than four channels is for inpainting.
     model.add_object_patch("concat_cond", Unfilled(found))
 
 

@@ -1,6 +1,7 @@
 """Loading real files: UNets of the real widths (the host detects by them), one level deep, in each layout."""
 
 import logging
+import os
 from functools import cache
 from pathlib import Path
 
@@ -246,6 +247,27 @@ def test_only_files_inside_the_model_folders(host, models):
     }
     for file, reason in cases.items():
         assert reason in refusal(host, file)
+
+
+def test_not_a_byte_behind_the_header_is_read(booted, models, monkeypatch):
+    """A second descriptor shares the file's position: it tells how far the first one has read."""
+    from isi.host.model_files import header_of
+
+    file = write(models, "far.safetensors", {"input_blocks.0.0.weight": torch.zeros(99, 999)})
+    header = 8 + int.from_bytes((models / "far.safetensors").read_bytes()[:8], "little")
+    shared = []
+    real = Path.open
+
+    def spy(self, *args, **options):
+        opened = real(self, *args, **options)
+        shared.append(os.dup(opened.fileno()))
+        return opened
+
+    monkeypatch.setattr(Path, "open", spy)
+    header_of(file)
+    position = os.lseek(shared[0], 0, os.SEEK_CUR)
+    os.close(shared[0])
+    assert (len(shared), position) == (1, header)
 
 
 class Surprise:
