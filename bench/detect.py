@@ -42,13 +42,14 @@ def inspect(path: Path) -> None:
         detect(read_header(file, path.stat().st_size), path.name)
 
 
-def milliseconds(path: Path) -> list[float]:
+def milliseconds(path: Path, clock) -> float:
+    """The median of some rounds, by this clock."""
     times = []
     for _ in range(ROUNDS):
-        start = time.perf_counter()
+        start = clock()
         inspect(path)
-        times.append((time.perf_counter() - start) * 1e3)
-    return times
+        times.append((clock() - start) * 1e3)
+    return median(times)
 
 
 def main() -> None:
@@ -59,15 +60,16 @@ def main() -> None:
         for name, shapes in vectors.items():
             path = Path(folder) / "model.safetensors"
             size = write(path, shapes)
-            times = milliseconds(path)
-            rows.append((median(times), min(times), name, len(shapes), size))
+            cpu, wall = milliseconds(path, time.process_time), milliseconds(path, time.perf_counter)
+            rows.append((cpu, wall, name, len(shapes), size))
             path.unlink()
     rows.sort(reverse=True)
-    print(f"{'median ms':>9} {'best ms':>8} {'tensors':>8} {'GB':>6}  header")
-    for middle, best, name, tensors, size in rows[:10]:
-        print(f"{middle:9.2f} {best:8.2f} {tensors:8} {size / 1e9:6.1f}  {name}")
-    over = sum(middle > TARGET_MS for middle, *_ in rows)
-    print(f"{len(rows)} headers, {over} with a median over {TARGET_MS:g} ms")
+    print(f"{'CPU ms':>7} {'wall ms':>8} {'tensors':>8} {'GB':>6}  header (medians of {ROUNDS})")
+    for cpu, wall, name, tensors, size in rows[:10]:
+        print(f"{cpu:7.2f} {wall:8.2f} {tensors:8} {size / 1e9:6.1f}  {name}")
+    over = sum(cpu > TARGET_MS for cpu, *_ in rows)
+    middle = median(cpu for cpu, *_ in rows)
+    print(f"{len(rows)} headers, median {middle:.2f} ms of CPU, {over} over {TARGET_MS:g} ms")
 
 
 if __name__ == "__main__":

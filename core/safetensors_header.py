@@ -8,6 +8,7 @@ back to back. No byte after the JSON is read, so a 20 GB file takes as long as a
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from itertools import chain
 from math import prod
 from typing import Any, BinaryIO
@@ -70,7 +71,7 @@ def read_header(file: BinaryIO, size: int) -> Header:
     metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise HeaderError("has a broken header: its metadata are not text")
-    shapes, dtypes, end = _tensors(entries)
+    shapes, dtypes, end = _tensors(entries) if entries else ({}, {}, 0)
     return Header(shapes, dtypes, metadata, max(0, LENGTH + length + end - size))
 
 
@@ -91,12 +92,12 @@ def _parse(text: bytes) -> dict[str, Any]:
         entries = json.loads(text)
         if not isinstance(entries, dict):
             raise HeaderError("is not a safetensors file: its header is not a JSON object")
-        # A key that stands twice leaves more in the text than in the dict. Only then is the text read
-        # again, by the slow way that sees each key.
+        # A key that stands twice leaves more colons in the text than keys in the dict. Only then is the
+        # text read again, by the slow way that sees each key.
         metadata = entries.get("__metadata__")
         tensors = len(entries) - (metadata is not None)
         keys = 4 * tensors + (1 + len(metadata) if isinstance(metadata, dict) else 0)
-        if text.count(b'"data_offsets"') != tensors or text.count(b'":') != keys:
+        if text.count(b'":') != keys:
             json.loads(text, object_pairs_hook=_unique)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise HeaderError(f"is not a safetensors file: its header is not JSON ({error})") from error
@@ -122,13 +123,10 @@ def _tensors(entries: dict[str, Any]) -> tuple[dict[str, tuple[int, ...]], dict[
     try:
         dtypes = [entry["dtype"] for entry in entries.values()]
         shapes = [tuple(entry["shape"]) for entry in entries.values()]
-        begins = [entry["data_offsets"][0] for entry in entries.values()]
-        ends = [entry["data_offsets"][1] for entry in entries.values()]
-        sound = all(len(entry["data_offsets"]) == 2 for entry in entries.values())
-    except (KeyError, TypeError, IndexError):
-        sound = False
-    if not sound:
-        raise HeaderError("has a broken header: a tensor lacks a dtype, a shape or two offsets")
+        # strict: two offsets each, no more and no less
+        begins, ends = zip(*(entry["data_offsets"] for entry in entries.values()), strict=True)
+    except (KeyError, TypeError, ValueError) as error:
+        raise HeaderError("has a broken header: a tensor lacks a dtype, a shape or two offsets") from error
     numbers = [*chain.from_iterable(shapes), *begins, *ends]
     if (
         not (set(map(type, dtypes)) <= {str} and set(map(type, numbers)) <= {int})
@@ -144,13 +142,13 @@ def _tensors(entries: dict[str, Any]) -> tuple[dict[str, tuple[int, ...]], dict[
     return (
         dict(zip(entries, shapes, strict=True)),
         dict(zip(entries, dtypes, strict=True)),
-        _end(begins, ends, list(entries)),
+        _end(begins, ends, entries),
     )
 
 
-def _end(begins: list[int], ends: list[int], names: list[str]) -> int:
+def _end(begins: tuple[int, ...], ends: tuple[int, ...], names: Iterable[str]) -> int:
     """Where the last tensor ends. Raises HeaderError unless tensors lie back to back from 0."""
-    if begins == [0, *ends[:-1]]:  # in order already, as most writers leave them
+    if begins == (0, *ends[:-1]):  # in order already, as most writers leave them
         return ends[-1]
     reached = 0
     for begin, end, name in sorted(zip(begins, ends, names, strict=True)):
