@@ -44,8 +44,7 @@ def srcnn_from(weights: Mapping[str, Tensor]) -> SRCNN | None:
     network = SRCNN(channels, mapping)
     layers = (network.conv1, network.conv2, network.conv3)
     for layer, kernel, bias in zip(layers, kernels, biases, strict=True):
-        layer.weight.data.copy_(weights[kernel])
-        layer.bias.data.copy_(weights[bias])
+        layer.load_state_dict({"weight": weights[kernel], "bias": weights[bias]})
     return network.eval().requires_grad_(False)
 
 

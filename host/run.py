@@ -180,7 +180,8 @@ def masked_plan(plan: Plan, picture: Tensor | None, mask: Tensor | None) -> Plan
         return plan
     if picture is None:
         raise ValueError("A mask needs a picture that it lies on: connect an image, or no mask.")
-    mask = as_mask(mask, *picture.shape[1:3], len(picture))
+    height, width = picture.shape[1:3]
+    mask = as_mask(mask, height, width, len(picture))
     if any(not isinstance(step.lens, Whole) for step in plan.steps):
         raise ValueError("This plan brings its own masks, crops or sizes: disconnect the mask.")
     name = content_hash(mask)
