@@ -102,17 +102,15 @@ class Canvas(Lens):
 
     def get(self, picture: Tensor, assets: Assets) -> View:
         height, width = picture.shape[1:3]
-        new = self.mask(height, width, 0).to(picture.device)
-        padded = self._pad(picture, "replicate" if self.fill == "edge" else "constant")
-        if self.fill != "edge":
-            padded = fill(padded, new, self.fill, self.seed)
-        elif picture.shape[-1] in (2, 4):
-            alpha = torch.where(new > 0, 1, padded[..., -1])
-            padded = torch.cat([padded[..., :-1], alpha.unsqueeze(-1)], -1)
-        return View(padded, self.mask(height, width, self.overlap).to(picture.device))
+        if self.fill == "edge":
+            pixels = self._pad(picture, "replicate")
+        else:
+            new = self.mask(height, width, 0).to(picture.device)
+            pixels = fill(self._pad(picture, "constant"), new, self.fill, self.seed)
+        return View(pixels, self.mask(height, width, self.overlap).to(picture.device))
 
     def put(self, picture: Tensor, pixels: Tensor, assets: Assets) -> Tensor:
-        below = self._pad(picture, "replicate")
+        below = self._pad(picture, "constant")
         mask = self.mask(picture.shape[1], picture.shape[2], self.blend).to(picture.device)
         return composite(below, with_channels_of(pixels, below), mask)
 
@@ -134,12 +132,17 @@ class Canvas(Lens):
         room = [max(0, side) for side in sides]
         moved = picture.movedim(-1, 1)
         value = NEUTRAL if mode == "constant" else None
-        return functional.pad(moved, room, mode=mode, value=value).movedim(1, -1)
+        padded = functional.pad(moved, room, mode=mode, value=value).movedim(1, -1)
+        if picture.shape[-1] not in (2, 4):
+            return padded
+        # New pixels are opaque, whatever lies beside them.
+        alpha = functional.pad(moved[:, -1:], room, value=1.0).movedim(1, -1)
+        return torch.cat([padded[..., :-1], alpha], -1)
 
 
 def _distance(length: int, before: int, after: int) -> Tensor:
     """Along one axis of the canvas: pixels to the nearest new one (0 if new itself, large if none)."""
-    far = length + abs(before) + abs(after) + 1
+    far = 2**31
     position = torch.arange(before + length + after) - before
     first = position.clamp(min=-1) + 1 if before > 0 else torch.full_like(position, far)
     last = (length - position).clamp(min=0) if after > 0 else torch.full_like(position, far)

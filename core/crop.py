@@ -16,11 +16,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from .canvas import round_up
-from .lens import Assets, Lens, View, composite, resize, with_channels_of
+from .lens import Assets, Lens, View, composite_into, resize, with_channels_of
 from .masks import feather, grow, label, resize_mask
 
 GAP, RING = 8, 40
 """The colour match looks at pixels from GAP to RING away from the masks: no latent pixel reaches there."""
+JUDGED = 1024
+"""The colour match looks at about this many pixels squared of a larger crop, in regular strides."""
 GAIN = 2.0
 """The colour match changes a contrast by this factor at most."""
 
@@ -167,11 +169,13 @@ class Crop(Lens):
         patch = with_channels_of(resize(pixels, self.height, self.width).to(under), under)
         if self.match <= 0:
             return patch
-        known = known_ring(torch.maximum(assets[self.sample], assets[self.composite]))
+        # A large crop is judged by some of its pixels: statistics need no more.
+        stride = max(1, round(math.sqrt(self.height * self.width) / JUDGED))
+        ring = known_ring(torch.maximum(assets[self.sample], assets[self.composite]), stride)
         rows, columns = self.box.within(*picture.shape[1:3]).slices(self.box)
-        inside = torch.zeros_like(known)
-        inside[:, rows, columns] = True
-        return match_colour(patch, under, known & inside, self.match)
+        inside = torch.zeros(self.height, self.width, dtype=torch.bool, device=ring.device)
+        inside[rows, columns] = True
+        return match_colour(patch, under, ring & inside[::stride, ::stride], self.match, stride)
 
     def paste(self, canvas: Tensor, patch: Tensor, assets: Assets) -> None:
         """Composites a patch into `canvas` in place."""
@@ -179,7 +183,7 @@ class Crop(Lens):
         rows, columns = inner.slices(self.box)
         mask = assets[self.composite][:, rows, columns]
         target = canvas[:, inner.top : inner.bottom, inner.left : inner.right]
-        target.copy_(composite(target, patch[:, rows, columns], mask))
+        composite_into(target, patch[:, rows, columns], mask)
 
 
 def take(picture: Tensor, box: Box) -> Tensor:
@@ -207,17 +211,18 @@ def blended(mask: Tensor, pixels: int) -> Tensor:
     return torch.maximum(mask, feather(grow(mask, pixels - half), half))
 
 
-def known_ring(mask: Tensor) -> Tensor:
-    """Where the picture must come back as it was, near the mask `[B, h, w]`: bool."""
-    support = (mask > 0).float()
-    return (grow(support, RING) > 0) & (grow(support, GAP) == 0)
+def known_ring(mask: Tensor, stride: int = 1) -> Tensor:
+    """Where the picture must come back as it was, near the mask `[B, h, w]`: bool, each `stride`-th pixel."""
+    support = functional.max_pool2d((mask > 0).float().unsqueeze(1), stride, ceil_mode=True).squeeze(1)
+    return (grow(support, RING // stride) > 0) & (grow(support, -(-GAP // stride)) == 0)
 
 
-def match_colour(patch: Tensor, under: Tensor, ring: Tensor, strength: float) -> Tensor:
+def match_colour(patch: Tensor, under: Tensor, ring: Tensor, strength: float, stride: int = 1) -> Tensor:
     """`patch` `[B, h, w, C]` with mean and standard deviation of each colour as `under` has them on `ring`.
 
-    Both show the same things on the ring `[1 or B, h, w]` (bool), so the change of contrast is trusted as
-    far as they correlate there: noise on a flat ring does not count. Alpha stays. `strength` 0..1.
+    Both show the same things on the ring `[1 or B, h / stride, w / stride]` (bool, of each stride-th pixel),
+    so the change of contrast is trusted as far as they correlate there: noise on a flat ring does not count.
+    Alpha stays. `strength` 0..1.
     """
     out = patch.clone()
     colours = min(patch.shape[-1], 3)
@@ -225,11 +230,11 @@ def match_colour(patch: Tensor, under: Tensor, ring: Tensor, strength: float) ->
         where = ring[index % len(ring)]
         if where.sum() < 2:
             continue
-        seen, wanted = (p[index, ..., :colours][where].double() for p in (patch, under))
+        seen, wanted = (p[index, ::stride, ::stride, :colours][where].double() for p in (patch, under))
         gain = _gain(seen, wanted)
         offset = wanted.mean(0) - gain * seen.mean(0)
-        now = patch[index, ..., :colours]
-        out[index, ..., :colours] = torch.lerp(now, now * gain.to(now) + offset.to(now), strength)
+        now = out[index, ..., :colours]
+        now.mul_((1 + strength * (gain - 1)).to(now)).add_((strength * offset).to(now))
     return out
 
 

@@ -180,14 +180,19 @@ def composite(below: Tensor, above: Tensor, mask: Tensor) -> Tensor:
     `below`, `above` `[B, H, W, C]`, `mask` `[B or 1, H, W]` in 0..1.
     """
     out = below.clone()
+    composite_into(out, above, mask)
+    return out
+
+
+def composite_into(below: Tensor, above: Tensor, mask: Tensor) -> None:
+    """`composite`, written into `below`."""
     for first in range(0, below.shape[1], ROWS):
         rows = slice(first, first + ROWS)
         weight = mask[:, rows, :, None].to(below)
         if weight.any():
             part = below[:, rows]
             # torch.lerp(a, b, 1) is b, but an unmasked inf or nan in `above` must not reach `below`.
-            out[:, rows] = torch.where(weight > 0, torch.lerp(part, above[:, rows].to(below), weight), part)
-    return out
+            part.copy_(torch.where(weight > 0, torch.lerp(part, above[:, rows].to(below), weight), part))
 
 
 def with_channels_of(pixels: Tensor, picture: Tensor) -> Tensor:
@@ -212,4 +217,4 @@ def resize(picture: Tensor, height: int, width: int) -> Tensor:
     first = picture[:, :1, :1]
     moved = (picture - first).movedim(-1, 1)
     resized = functional.interpolate(moved, (height, width), mode="bicubic", antialias=True)
-    return resized.movedim(1, -1) + first
+    return resized.movedim(1, -1).add_(first)

@@ -89,6 +89,11 @@ def test_the_mask_is_the_ramp_of_the_distance_to_the_nearest_new_pixel(sides, re
     assert (mask[distance > reach] == 0).all()
 
 
+def test_a_side_without_room_never_enters_the_mask_however_short_it_is():
+    mask = Canvas(0, 0, 0, 30).mask(5, 100, 40)[0]
+    assert (mask == mask[:1]).all() and (mask[:, :60] == 0).all() and (mask[:, 60:] > 0).all()
+
+
 @pytest.mark.parametrize("fill", FILLS)
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_no_pixel_is_unset_the_picture_is_its_own_and_new_ones_are_opaque(fill, channels):
