@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import comfy.model_management
@@ -61,12 +61,13 @@ def prepare(found: ModelKind, model: Any, vae: Any, sources: Sources, node: str 
         )
     if vae is not None:
         check_vae(found, vae)
+    sources = replace(sources, image=_rgb(sources.image), background=_rgb(sources.background))
     return _BUILDERS[found.kind](found, model, vae, sources)
 
 
 def encode(vae: Any, pixels: Tensor) -> Tensor:
-    """The VAE's mode `[B, 4, h, w]`, unscaled, of the centre of `pixels` `[B, H, W, C]`."""
-    return vae.encode(maths.crop_to_multiple(pixels, vae.spacial_compression_encode())[..., :3])
+    """The VAE's mode `[B, 4, h, w]`, unscaled, of the centre of `pixels` `[B, H, W, 3]`."""
+    return vae.encode(maths.crop_to_multiple(pixels, vae.spacial_compression_encode()))
 
 
 def check_vae(found: ModelKind, vae: Any) -> None:
@@ -106,7 +107,7 @@ def _depth(found: ModelKind, model: Any, vae: Any, sources: Sources) -> Prepared
 def _upscale(found: ModelKind, model: Any, vae: Any, sources: Sources) -> Prepared:
     assert sources.image is not None
     batch, height, width, _ = sources.image.shape
-    part = LowResolution(sources.image[..., :3], sources.noise_level, sources.noise_seed)
+    part = LowResolution(sources.image, sources.noise_level, sources.noise_seed)
     device = comfy.model_management.intermediate_device()
     latent = {"samples": torch.zeros(batch, 4, height, width, device=device)}
     return Prepared(Concat((part,), (height, width), sources.noise_level), latent)
@@ -124,10 +125,10 @@ def _relight(found: ModelKind, model: Any, vae: Any, sources: Sources) -> Prepar
     assert image is not None
     if mask is not None:
         image, mask = _same_batch(image, _mask_like(mask, image))
-    pictures = [maths.on_grey(image[..., :3], mask, sources.grey)]
+    pictures = [maths.on_grey(image, mask, sources.grey)]
     if found.kind == "ic-light-fbc":
         assert sources.background is not None
-        pictures.append(like(sources.background[..., :3], image))
+        pictures.append(like(sources.background, image))
     latents = [encode(vae, picture) for picture in pictures]
     parts = [Latents(_scaled(model, latent)) for latent in latents]
     return Prepared(_concat(*parts, like=latents[0]), _blank(max(latents, key=len)))
@@ -135,7 +136,7 @@ def _relight(found: ModelKind, model: Any, vae: Any, sources: Sources) -> Prepar
 
 def _inpaint(found: ModelKind, model: Any, vae: Any, sources: Sources) -> Prepared:
     assert sources.image is not None and sources.mask is not None
-    image, mask = _same_batch(sources.image[..., :3], _mask_like(sources.mask, sources.image))
+    image, mask = _same_batch(sources.image, _mask_like(sources.mask, sources.image))
     masked = encode(vae, maths.masked_picture(image, mask))
     mask = maths.crop_to_multiple(mask, vae.spacial_compression_encode())
     parts = InpaintMask(mask, sources.mask_mode), Latents(_scaled(model, masked))
@@ -179,9 +180,15 @@ def like(picture: Tensor, image: Tensor) -> Tensor:
     if picture.shape[1:3] == image.shape[1:3]:
         return picture
     height, width = image.shape[1:3]
-    return comfy.utils.common_upscale(picture.movedim(-1, 1), width, height, "bicubic", "center").movedim(
-        1, -1
-    )
+    moved = comfy.utils.common_upscale(picture.movedim(-1, 1), width, height, "bicubic", "center")
+    return moved.movedim(1, -1)
+
+
+def _rgb(picture: Tensor | None) -> Tensor | None:
+    """Three channels of a picture: grey three times, RGBA without its alpha."""
+    if picture is None:
+        return None
+    return picture.expand(-1, -1, -1, 3) if picture.shape[-1] == 1 else picture[..., :3]
 
 
 def _same_batch(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

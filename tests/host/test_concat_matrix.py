@@ -107,6 +107,17 @@ def test_masks_depths_and_backgrounds_of_other_sizes(host, vaes, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("channels", [1, 4])
+def test_grey_and_rgba_pictures(host, vaes, kind, channels):
+    inputs = inputs_of(kind)
+    grey = inputs["image"][..., :1].expand(-1, -1, -1, 3)
+    expected = sample(host, *condition(host, vaes, kind, **inputs | {"image": grey}))
+    image = grey[..., :1] if channels == 1 else torch.cat([grey, inputs["image"][..., :1]], -1)
+    got = sample(host, *condition(host, vaes, kind, **inputs | {"image": image}))
+    assert (got - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_batches_pair_pictures_and_latents(host, vaes, kind):
     inputs = inputs_of(kind, 3)
     model = concat_model(kind)
