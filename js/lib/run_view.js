@@ -141,6 +141,7 @@ export function addRunView(node) {
     const { run, count } = output?.isi_run?.[0] ?? {};
     if (!run) return;
     node.properties[PROPERTY] = run;
+    if (!progress.running) return restoreNow?.(); // the host had the result already: nothing ran
     items.splice(0, items.length, ...items.filter((item) => item.number <= count));
     stop(finished);
   });

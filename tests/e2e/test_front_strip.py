@@ -58,6 +58,10 @@ def finished(page):
     page.load_api(graph, "strip")
     page.evaluate(SHOW)
     page.evaluate(
+        "() => { app.rootGraph.nodes.find(node => node.type === 'ISI_Script')"
+        ".widgets.find(widget => widget.name === 'control_after_generate').value = 'fixed'; }"
+    )
+    page.evaluate(
         "() => { window.ended = null; window.seen = [];"
         " app.api.addEventListener('isi.iteration', () => queueMicrotask(() =>"
         "   window.seen.push(document.querySelectorAll('.isi-cell').length)));"
@@ -97,6 +101,13 @@ def test_comes_back_when_the_graph_is_opened_again(page, finished):
     strip = strip_of(page, finished)
     expect(strip.locator(".isi-cell")).to_have_count(3, timeout=30_000)
     expect(strip.locator(".isi-strip-status")).to_contain_text(f"3 of 3 iterations · {page.run_name}")
+
+
+def test_shows_a_run_that_the_host_had_already(page, finished):
+    strip = strip_of(page, finished, isi_run="")
+    expect(strip.locator(".isi-strip-status")).to_contain_text("Each iteration appears here", timeout=30_000)
+    page.page.locator("[data-testid=queue-button]").click()
+    expect(strip.locator(".isi-cell")).to_have_count(3, timeout=60_000)
 
 
 def test_a_run_that_was_deleted_is_said(page, finished):
