@@ -32,10 +32,15 @@ CONV_IN = "input_blocks.0.0.weight"
 
 
 @pytest.fixture(scope="module")
-def models(booted) -> Path:
+def models(booted):
     import folder_paths
 
-    return Path(folder_paths.get_folder_paths("diffusion_models")[-1])
+    folder = Path(folder_paths.get_folder_paths("diffusion_models")[-1])
+    yield folder
+    # Other tests look at the lists of files that nodes offer.
+    for written in (*folder.glob("*.*"), *(folder.parent / "checkpoints").glob("*.*")):
+        if written.is_file():
+            written.unlink()
 
 
 @cache
