@@ -42,11 +42,12 @@ class Run:
     decay: float = 0.999
     seed: int = 0
     spent: float = 0.0
+    save_every: float = 60.0
     step: int = 0
     ema: dict[str, Tensor] = field(default_factory=dict)
 
     def train(self) -> None:
-        """Trains to the last step; saves each minute and at the end."""
+        """Trains to the last step; saves every `save_every` seconds and at the end."""
         params = [p for p in self.module.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(params, lr=self.rate, betas=(0.9, 0.99), weight_decay=1e-4)
         self.ema = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
@@ -72,7 +73,7 @@ class Run:
             self.spent, last = self.spent + now - last, now
             if self.step % 50 == 0:
                 self._log(means | {"step": self.step, "seconds": round(self.spent, 1), "rate": rate})
-            if now - saved > 60:
+            if now - saved > self.save_every:
                 self._save(optimiser)
                 saved = now
         self._save(optimiser)

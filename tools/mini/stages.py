@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -21,12 +20,12 @@ PHRASINGS = 4
 
 @dataclass
 class Lessons:
-    """`latents` `[N, 4, h, w]` to draw, `texts` `[N, PHRASINGS, 77]`, and `concat(index, generator)`: the
-    extra channels `[B, c, h, w]` and the class labels `[B]`, if the kind has them."""
+    """`latents` `[N, 4, h, w]` to draw, `texts` `[N, PHRASINGS, 77]`, and `extra` `[N, c, h, w]`, what the
+    kind's extra channels are made of."""
 
     latents: Tensor
     texts: Tensor
-    concat: Callable[[Tensor, torch.Generator], tuple[Tensor | None, Tensor | None]]
+    extra: Tensor | None = None
 
 
 def scenes(of: Settings, seed: int, crowded: float = 0.15) -> list[world.Scene]:
@@ -47,15 +46,22 @@ def said(drawn: list[world.Scene], tokens: Tokens, seed: int) -> Tensor:
     return torch.tensor([[tokens(phrase(s, rng)) for _ in range(PHRASINGS)] for s in drawn])
 
 
-def fixed(channels: Tensor):
-    """Extra channels that belong to the lesson as they are."""
-    return lambda index, generator: (channels[index], None)
+def channels(kind: str, extra: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+    """A batch's extra channels, and the class labels of a kind that has them."""
+    if kind == "instruct-pix2pix":  # dropped alone and with the text, so that three-way guidance works
+        kept = torch.rand(len(extra), generator=generator) >= 0.1
+        return extra * kept[:, None, None, None], None
+    if kind == "upscale-x4":  # noised to a level that is the label (Ho et al., 2021)
+        level = torch.randint(0, 351, (len(extra),), generator=generator)
+        abar = ALPHA_BAR_X4[level][:, None, None, None]
+        return abar.sqrt() * extra + (1 - abar).sqrt() * torch.randn(extra.shape, generator=generator), level
+    return extra, None
 
 
 def base_lessons(of: Settings, tokens: Tokens) -> Lessons:
     drawn = scenes(of, seed=2)
     latents = look(of, autoencoder.draw(drawn))
-    return Lessons(latents * SCALES["vae"], said(drawn, tokens, 3), lambda index, generator: (None, None))
+    return Lessons(latents * SCALES["vae"], said(drawn, tokens, 3))
 
 
 def depth_lessons(of: Settings, tokens: Tokens) -> Lessons:
@@ -65,14 +71,12 @@ def depth_lessons(of: Settings, tokens: Tokens) -> Lessons:
     maps = torch.stack([world.render(s, PICTURE, PICTURE).depth for s in drawn])[:, None]
     maps = interpolate(maps, size=latents.shape[-2:], mode="bicubic")
     low, high = maps.amin((1, 2, 3), True), maps.amax((1, 2, 3), True)
-    return Lessons(
-        latents * SCALES["vae"], said(drawn, tokens, 13), fixed(2 * (maps - low) / (high - low) - 1)
-    )
+    maps = 2 * (maps - low) / (high - low) - 1
+    return Lessons(latents * SCALES["vae"], said(drawn, tokens, 13), maps)
 
 
 def edit_lessons(of: Settings, tokens: Tokens) -> Lessons:
-    """InstructPix2Pix (Brooks et al., 2023): the source's unscaled latent; it and the text are dropped alone
-    and together, so that three-way guidance works."""
+    """InstructPix2Pix (Brooks et al., 2023): the source's unscaled latent, and the instruction."""
     rng = Random(22)
     drawn = scenes(of, seed=21)
     edits = [world.sample_edit(rng, s) for s in drawn]
@@ -80,11 +84,7 @@ def edit_lessons(of: Settings, tokens: Tokens) -> Lessons:
     latents = look(of, autoencoder.draw([after for _, after in edits]))
     texts = torch.tensor([[tokens(text)] * PHRASINGS for text, _ in edits])
 
-    def concat(index: Tensor, generator: torch.Generator) -> tuple[Tensor, None]:
-        kept = (torch.rand(len(index), generator=generator) >= 0.1)[:, None, None, None]
-        return source[index] * kept, None
-
-    return Lessons(latents * SCALES["vae"], texts, concat)
+    return Lessons(latents * SCALES["vae"], texts, source)
 
 
 def inpaint_lessons(of: Settings, tokens: Tokens) -> Lessons:
@@ -104,7 +104,7 @@ def inpaint_lessons(of: Settings, tokens: Tokens) -> Lessons:
     wide = interpolate(masks, size=(PICTURE, PICTURE))
     greyed = (127.5 + (data - 127.5) * (1 - wide)).round().byte()
     hidden = look(of, greyed) * SCALES["vae"]
-    return Lessons(latents * SCALES["vae"], said(drawn, tokens, 33), fixed(torch.cat((masks, hidden), 1)))
+    return Lessons(latents * SCALES["vae"], said(drawn, tokens, 33), torch.cat((masks, hidden), 1))
 
 
 def relight_lessons(of: Settings, tokens: Tokens, background: bool = False) -> Lessons:
@@ -130,24 +130,18 @@ def relight_lessons(of: Settings, tokens: Tokens, background: bool = False) -> L
         extras = torch.cat((extras, look(of, grounds)), 1)
     latents = look(of, autoencoder.draw(after))
     texts = said(after, tokens, 43)
-    return Lessons(latents * SCALES["vae"], texts, fixed(extras * SCALES["vae"]))
+    return Lessons(latents * SCALES["vae"], texts, extras * SCALES["vae"])
 
 
 def upscale_lessons(of: Settings, tokens: Tokens) -> Lessons:
-    """The small picture in pixels, noised to a level that is the class label (Ho et al., 2021)."""
+    """The small picture in pixels."""
     drawn = scenes(of, seed=51)
     data = autoencoder.draw(drawn)
     vae = autoencoder.finished(of.work, "vae-f4", of.device)
     latents = autoencoder.encode(vae, data, of.device) * SCALES["vae-f4"]
     small = interpolate(data / 127.5 - 1, size=latents.shape[-2:], mode="area")
 
-    def concat(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        level = torch.randint(0, 351, (len(index),), generator=generator)
-        abar = ALPHA_BAR_X4[level][:, None, None, None]
-        noise = torch.randn(small[index].shape, generator=generator)
-        return abar.sqrt() * small[index] + (1 - abar).sqrt() * noise, level
-
-    return Lessons(latents, said(drawn, tokens, 53), concat)
+    return Lessons(latents, said(drawn, tokens, 53), small)
 
 
 def look(of: Settings, data: Tensor) -> Tensor:
@@ -166,10 +160,18 @@ LESSONS = {
 }
 
 
+def lessons(of: Settings, kind: str, tokens: Tokens) -> Lessons:
+    """Made once and kept in the training folder."""
+    path = of.work / f"{kind}.lessons.pt"
+    if not path.exists():
+        torch.save(vars(LESSONS[kind](of, tokens)), path)
+    return Lessons(**torch.load(path))
+
+
 def train_denoiser(of: Settings, kind: str) -> None:
     """Base from scratch with its text model; the other kinds from base."""
     tokens = Tokens()
-    taught = LESSONS[kind](of, tokens)
+    taught = lessons(of, kind, tokens)
     net = Denoiser(kind, tokens.vocabulary())
     autoencoder.initialise(net, seed=4)
     if kind == "base":
@@ -185,7 +187,6 @@ def train_denoiser(of: Settings, kind: str) -> None:
         index = torch.randint(0, len(taught.latents), (of.batch,), generator=generator)
         text = taught.texts[index, torch.randint(0, PHRASINGS, (of.batch,), generator=generator)].clone()
         text[torch.rand(of.batch, generator=generator) < 0.1] = empty
-        concat, label = taught.concat(index, generator)
         z = taught.latents[index]
         # t is stratified in the batch: the same distribution, less variance.
         t = (torch.arange(of.batch) + torch.rand(of.batch, generator=generator)) * 1000 / of.batch
@@ -194,11 +195,17 @@ def train_denoiser(of: Settings, kind: str) -> None:
         abar = schedule[t][:, None, None, None]
         x = abar.sqrt() * z + (1 - abar).sqrt() * noise
         target = noise if kind != "upscale-x4" else abar.sqrt() * noise - (1 - abar).sqrt() * z
-        if concat is not None:
-            x = torch.cat((x, concat), 1)
+        label = None
+        if taught.extra is not None:
+            more, label = channels(kind, taught.extra[index], generator)
+            x = torch.cat((x, more), 1)
         label = None if label is None else label.to(of.device)
         guess = net(x.to(of.device), t.to(of.device), text.to(of.device), label)
-        return (guess - target.to(of.device)).pow(2).mean(), {}
+        error = (guess - target.to(of.device)).pow(2).mean((1, 2, 3))
+        # At high noise the loss of eps hardly sees the picture, and there the text decides it. 1 / abar makes
+        # it the loss of v (Salimans & Ho, 2022); bounded, for the last timesteps would drown the rest.
+        weight = 1 / schedule[t].to(of.device) if kind != "upscale-x4" else torch.ones_like(error)
+        return (error * weight.clamp(max=20)).mean(), {"eps": error.detach().mean().item()}
 
     rate = 1.5e-3 if kind == "base" else 8e-4
     Run(kind, net, loss, of.work, of.steps, rate=rate, decay=0.999 if kind == "base" else 0.998).train()
