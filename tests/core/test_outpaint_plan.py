@@ -67,6 +67,15 @@ def test_every_pass_fits_the_model_and_sees_what_is_known(target, pass_size, ove
     assert known.all()
 
 
+def test_later_passes_keep_the_picture_too():
+    """A picture longer than a pass: each of them adjoins it, not only the first."""
+    plan = Outpainting((0, 100, 0, 0), 256, ["a"], overlap=16, match=0).plan(64, 700)
+    assert len(plan) == 4
+    picture = torch.rand(1, 64, 700, 1)
+    out = run(plan, picture)
+    assert torch.equal(out[:, :64], picture) and (out[:, 64:] == SAMPLED).all()
+
+
 def test_four_times_the_width_takes_the_fewest_passes_outwards():
     plan = Outpainting(sides_for(1024, 1024, 1024, 4096, "center"), 1024, ["a"], overlap=64)
     boxes = [one.box for one in plan.passes(1024, 1024)]
