@@ -82,6 +82,8 @@ class Host:
         import comfy.options
 
         comfy.options.enable_args_parsing()
+        # Before `nodes` puts the folder comfy/ on the path, where another `utils` is.
+        import utils.install_util  # noqa: F401, I001
         import server
 
         import nodes
@@ -92,6 +94,7 @@ class Host:
         self._host_main().hijack_progress(self.server)
         self.server.send_sync = self.send_sync
         self.server.client_id = "test"
+        self.server.last_prompt_id = self.server.last_node_id = None
         self.server.sockets_metadata = {"test": {"feature_flags": {"supports_preview_metadata": True}}}
         self.loop.run_until_complete(nodes.init_extra_nodes(init_custom_nodes=False, init_api_nodes=False))
         before = set(sys.modules)
