@@ -45,7 +45,10 @@ def files(booted):
         save_file(
             {k: v.contiguous() for k, v in differences(kind).items()}, folder / f"iclight_{kind}.safetensors"
         )
-    return {kind: f"diffusion_models/iclight_{kind}.safetensors" for kind in CHANNELS}
+    yield {kind: f"diffusion_models/iclight_{kind}.safetensors" for kind in CHANNELS}
+    # Other tests look at the lists of files that nodes offer.
+    for written in folder.glob("iclight_*.safetensors"):
+        written.unlink()
 
 
 @pytest.fixture(scope="module")
