@@ -59,7 +59,8 @@ class Script(io.ComfyNode):
                     "lazy moves late.",
                 ),
                 io.Int.Input(
-                    "seed", default=0, min=0, max=2**64 - 1, control_after_generate=True,
+                    "seed", default=0, min=0, max=2**64 - 1,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
                     tooltip="Seed of the first iteration.",
                 ),
                 io.Combo.Input(

@@ -308,3 +308,17 @@ def test_bad_input_is_named_before_sampling():
     with pytest.raises(ValueError, match="pictures and videos"):
         sample(tiled(model), torch.zeros(1, 4, 40))
     assert not model.model.calls
+
+
+def test_the_hosts_functions_are_its_own_after_a_run():
+    import comfy.context_windows
+    import comfy.sample
+    import comfy.samplers
+
+    def functions():
+        rooms = comfy.samplers, comfy.sample, comfy.context_windows
+        return {(room.__name__, name): id(value) for room in rooms for name, value in vars(room).items()}
+
+    before = functions()
+    sample(tiled(oracle(pointwise), shift=True), latent(1, 4, 40, 56))
+    assert functions() == before
