@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -20,6 +21,7 @@ from .harness import Host
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "schemas.json"
 REWRITE = ".venv/bin/python -m tests.host.test_schemas"
+MODEL_FILE = re.compile(r"\.(safetensors|sft|ckpt|pt|pth|bin|gguf)$")
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 Schemas = dict[str, dict[str, Any]]
 
@@ -46,6 +48,9 @@ def described_inputs(inputs: dict[str, dict]) -> list[dict[str, Any]]:
                     else option
                     for option in options["options"]
                 ]
+            if "options" in one:
+                # What lies in the user's model folders is not the schema's.
+                one["options"] = [o for o in one["options"] if not MODEL_FILE.search(str(o))]
             found.append(one)
     return found
 
