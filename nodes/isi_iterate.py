@@ -60,7 +60,7 @@ class Script(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "seed", default=0, min=0, max=2**64 - 1,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
+                    control_after_generate=True,
                     tooltip="Seed of the first iteration.",
                 ),
                 io.Combo.Input(
