@@ -322,3 +322,17 @@ def test_the_hosts_functions_are_its_own_after_a_run():
     before = functions()
     sample(tiled(oracle(pointwise), shift=True), latent(1, 4, 40, 56))
     assert functions() == before
+
+
+def test_the_order_of_the_tiles_changes_nothing(monkeypatch):
+    from isi.host.tiled import TiledHandler
+
+    def mixing(call):
+        return torch.tanh(call["x"].mean((1, 2, 3), keepdim=True) + call["x"] * 0.2)
+
+    model, start = oracle(mixing), latent(1, 4, 40, 56)
+    forwards = sample(tiled(model), start)
+    groups = TiledHandler._groups
+    monkeypatch.setattr(TiledHandler, "_groups", lambda *inputs: list(groups(*inputs))[::-1])
+    backwards = sample(tiled(model), start)
+    assert (backwards - forwards).abs().max() <= 1e-6 * forwards.abs().max()
