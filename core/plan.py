@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, uint8
 
 from .lens import Assets, Lens, Whole, lens_from_json
 
@@ -124,7 +124,8 @@ def join(plans: Iterable[Plan]) -> Plan:
 def content_hash(tensor: Tensor) -> str:
     """A name for a tensor by its shape, dtype and every byte."""
     digest = hashlib.blake2b(f"{tensor.dtype}{tuple(tensor.shape)}".encode(), digest_size=16)
-    digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    flat = tensor.detach().reshape(-1).cpu().contiguous()
+    digest.update(flat.view(uint8).numpy().data if flat.numel() else b"")
     return digest.hexdigest()
 
 

@@ -1,6 +1,7 @@
 """What a result depends on, as one hash that means the same in every process.
 
-Weights are sampled, everything else (patches, options, conditioning, closures) is read whole. A value that
+A model's weights and large patches are sampled;
+everything else (masks, pictures, closures) is read whole. A value that
 can't be read, such as a C object, gets a token that only this process knows: its results are reused here
 as long as the object lives, and never after a restart.
 """
@@ -22,10 +23,12 @@ import comfy.sd
 import torch
 from torch import Tensor
 
+from ..core.plan import content_hash
+
 SAMPLES = 64
 """Values that are read of each weight."""
 WHOLE = 1 << 16
-"""Tensors up to this many values are read whole even among weights and patches."""
+"""Tensors up to this many values are read whole even among a model's patches."""
 
 # Fields of a ModelPatcher that change what it computes; the rest is bookkeeping of memory and devices.
 PATCHER_FIELDS = (
@@ -50,6 +53,7 @@ class _Reader:
         self.digest = hashlib.blake2b(digest_size=16)
         self.seen: dict[int, int] = {}
         self.keep: list[Any] = []
+        self.in_patcher = False
 
     def say(self, *parts: Any) -> None:
         self.digest.update(("\0".join(map(str, parts)) + "\1").encode())
@@ -74,7 +78,7 @@ class _Reader:
 
     def _read_object(self, value: Any) -> None:
         if isinstance(value, Tensor):
-            self.say(tensor_hash(value))
+            self.say(_sampled_hash(value) if self.in_patcher else content_hash(value))
         elif isinstance(value, dict):
             for key in sorted(value, key=repr):
                 self.read(key)
@@ -111,9 +115,11 @@ class _Reader:
             self.read(
                 [type(config), config.unet_config, config.sampling_settings, type(model.model_sampling)]
             )
+        outer, self.in_patcher = self.in_patcher, True
         for name in PATCHER_FIELDS:
             self.say(name)
             self.read(getattr(patcher, name, None))
+        self.in_patcher = outer
 
     def _read_callable(self, value: Any) -> None:
         if isinstance(value, functools.partial):
@@ -135,13 +141,10 @@ class _Reader:
                 self.read(constant)
 
 
-def tensor_hash(tensor: Tensor) -> str:
-    """Shape, dtype and every byte; of a large tensor (LoRA, weights) `WHOLE` values at even distances."""
+def _sampled_hash(tensor: Tensor) -> str:
+    """Shape and every byte; of a large patch (LoRA, merged weights) `WHOLE` values at even distances."""
     flat = tensor.detach().reshape(-1)
-    flat = flat[:: max(1, flat.numel() // WHOLE)].cpu().contiguous()
-    digest = hashlib.blake2b(f"{tensor.dtype}{tuple(tensor.shape)}".encode(), digest_size=16)
-    digest.update(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
-    return digest.hexdigest()
+    return f"{tuple(tensor.shape)}{content_hash(flat[:: max(1, flat.numel() // WHOLE)])}"
 
 
 def _weights_hash(module: torch.nn.Module, backup: dict) -> str:

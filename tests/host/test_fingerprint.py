@@ -92,6 +92,13 @@ def test_what_cannot_be_read_is_never_equal_to_anything_else(booted):
     assert fingerprint(thing) == fingerprint(thing) != fingerprint(Slotted())
 
 
+def test_one_pixel_of_a_large_mask_counts(booted):
+    mask = torch.zeros(1, 1024, 1024)
+    other = mask.clone()
+    other[0, 511, 313] = 1
+    assert fingerprint([mask]) == fingerprint([mask.clone()]) != fingerprint([other])
+
+
 def test_cycles_end(booted):
     loop = []
     loop.append(loop)
