@@ -157,8 +157,13 @@ def test_continues_from_an_iteration_and_that_can_be_undone(page, finished):
     added = [node for node in page.prompt().values() if node["class_type"] == "ISI_OpenRun"]
     assert [node["inputs"] for node in added] == [{"run_name": page.run_name, "iteration": 2}]
     page.page.locator("canvas#graph-canvas").focus()
-    page.page.keyboard.press("Control+z")
-    page.page.wait_for_function("!app.rootGraph.nodes.some(node => node.type === 'ISI_OpenRun')")
+    for _ in range(5):  # Nodes 2.0 may have measured the new node by then, which is a step of its own to undo
+        page.page.keyboard.press("Control+z")
+        page.page.wait_for_timeout(1000)
+        if not page.evaluate("app.rootGraph.nodes.some(node => node.type === 'ISI_OpenRun')"):
+            break
+    else:
+        pytest.fail("undo does not take the added node away")
     expect(strip.locator(".isi-cell")).to_have_count(3, timeout=30_000)
 
 
