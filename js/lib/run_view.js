@@ -6,6 +6,7 @@ import { clock, element } from "./dom.js";
 import { FilmStrip } from "./film_strip.js";
 import { chain, whileInGraph } from "./lifetime.js";
 import { addElement } from "./mount.js";
+import { inputPicture, pictureUrl } from "./picture.js";
 import { RunProgress } from "./run_progress.js";
 import { openViewer } from "./viewer.js";
 import { shareWheel } from "./wheel.js";
@@ -16,12 +17,6 @@ const PROPERTY = "isi_run";
 const STATUS_HEIGHT = 24;
 
 const stripSize = () => app.extensionManager.setting.get(STRIP_SIZE) ?? 96;
-
-/** The address of a picture on the server; `small` asks for a light copy of it. */
-function pictureUrl({ filename, subfolder, type }, small = false) {
-  const query = new URLSearchParams({ filename, subfolder, type, ...(small && { preview: "webp;75" }) });
-  return api.apiURL(`/view?${query}`);
-}
 
 /** Whether an execution id (`7`, or `3:7` inside subgraphs) means this node. */
 function means(id, node) {
@@ -171,19 +166,6 @@ export function addRunView(node) {
   });
   chain(node, "onConfigure", () => restoreNow?.());
   return widget;
-}
-
-/** The picture that comes into `node`, where the page knows it; else null. */
-function inputPicture(node) {
-  const source = node.getInputNode(node.inputs.findIndex((input) => input.name === "image"));
-  if (!source) return null;
-  const file = source.comfyClass === "LoadImage" && source.widgets?.find((widget) => widget.name === "image")?.value;
-  if (file) {
-    const path = String(file).split("/");
-    return pictureUrl({ filename: path.pop(), subfolder: path.join("/"), type: "input" });
-  }
-  const shown = app.nodeOutputs[String(source.id)]?.images?.[0];
-  return shown ? pictureUrl(shown) : null;
 }
 
 /** Adds an ISI Open Run below `node`, set to an iteration of its run. One step to undo. */

@@ -1,0 +1,66 @@
+/** Where the value of an input comes from, as far as the page can follow it. */
+import { app } from "../../../scripts/app.js";
+
+const [MUTED, BYPASSED] = [2, 4];
+/** More links than any sane chain; ends the walk in a graph that is connected in a circle. */
+const LONGEST = 100;
+
+/** The subgraph nodes that lead from the root graph to `graph`, outermost first. Of several copies the first. */
+function pathTo(graph, from = app.rootGraph) {
+  if (graph === from) return [];
+  for (const node of from.nodes) {
+    const rest = node.subgraph && pathTo(graph, node.subgraph);
+    if (rest) return [node, ...rest];
+  }
+  return null;
+}
+
+/**
+ * The node that makes what comes into the input `name` of `node`: `{node, slot, path}`, or null. Reroutes, Set and
+ * Get, bypassed nodes and the borders of subgraphs are walked through; `path` are the subgraph nodes round the node.
+ */
+export function sourceOf(node, name, path = pathTo(node.graph)) {
+  return path && fromInput(node, node.inputs.findIndex((input) => input.name === name), path, LONGEST);
+}
+
+function fromInput(node, index, path, left) {
+  const id = node.inputs[index]?.link;
+  return id == null ? null : fromLink(node.graph.getLink(id), node.graph, path, left);
+}
+
+function fromLink(link, graph, path, left) {
+  if (!link || !left) return null;
+  if (link.originIsIoNode) {
+    const host = path.at(-1);
+    return host ? fromInput(host, link.origin_slot, path.slice(0, -1), left - 1) : null;
+  }
+  const node = graph.getNodeById(link.origin_id);
+  const slot = link.origin_slot;
+  if (!node || node.mode === MUTED) return null;
+  if (node.mode === BYPASSED) {
+    const { type } = node.outputs[slot];
+    const same = node.inputs[slot]?.type === type ? slot : node.inputs.findIndex((input) => input.type === type);
+    return fromInput(node, same, path, left - 1);
+  }
+  if (node.subgraph) {
+    const inner = node.subgraph.outputNode.slots[slot]?.getLinks()[0];
+    return fromLink(inner, node.subgraph, [...path, node], left - 1);
+  }
+  if (node.isVirtualNode) return fromLink(node.getInputLink(slot), graph, path, left - 1);
+  return { node, slot, path };
+}
+
+/** What the widget `name` of a source says; undefined where a node decides it. */
+export function widgetValue({ node, path }, name) {
+  const input = node.inputs.find((each) => (each.widget?.name ?? each.name) === name);
+  const link = input?.link == null ? null : node.graph.getLink(input.link);
+  if (!link) return node.widgets?.find((widget) => widget.name === name)?.value;
+  const host = path.at(-1);
+  if (!link.originIsIoNode || !host) return undefined;
+  return widgetValue({ node: host, path: path.slice(0, -1) }, host.inputs[link.origin_slot]?.name);
+}
+
+/** What the node of a source showed when it last ran. */
+export function outputsOf({ node }) {
+  return app.nodeOutputs[node.graph === app.rootGraph ? String(node.id) : `${node.graph.id}:${node.id}`];
+}
