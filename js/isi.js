@@ -5,6 +5,7 @@ import { chain } from "./lib/lifetime.js";
 import { addRunView, STRIP_SIZE } from "./lib/run_view.js";
 import { scriptWidget } from "./lib/script_editor.js";
 import { addLoop } from "./lib/starter.js";
+import { say } from "./lib/words.js";
 
 const runViewOf = (node) => node?.widgets?.find((widget) => widget.runView)?.runView;
 
@@ -78,8 +79,8 @@ app.registerExtension({
     const view = runViewOf(node);
     if (!view?.length) return [];
     return [
-      { content: "ISI: Look at the iterations", callback: () => view.open() },
-      { content: "ISI: Continue from the last iteration", callback: () => view.continueFrom() },
+      { content: say("menu.look"), callback: () => view.open() },
+      { content: say("menu.continue"), callback: () => view.continueFrom() },
     ];
   },
 });

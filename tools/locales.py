@@ -14,6 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCALES = ROOT / "locales"
+WORDS = ROOT / "js" / "lib" / "words"
 REWRITE = ".venv/bin/python -m tools.locales"
 MESSAGE_SYNTAX = re.compile(r"[{}@|]")
 Texts = dict[str, dict[str, Any]]
@@ -22,6 +23,14 @@ Texts = dict[str, dict[str, Any]]
 def load(language: str, name: str) -> Texts:
     """One locale file: `name` is nodeDefs, settings or commands."""
     return json.loads((LOCALES / language / f"{name}.json").read_text("utf-8"))
+
+
+def load_words(language: str) -> Texts:
+    """What our widgets say: js/lib/words/LANGUAGE.js, which is JSON behind `export default`. A text that has
+    plural forms is {"one": text, "other": text}, any other {"other": text}."""
+    source = (WORDS / f"{language}.js").read_text("utf-8").strip()
+    table = json.loads(source.removeprefix("export default").removesuffix(";"))
+    return {key: text if isinstance(text, dict) else {"other": text} for key, text in table.items()}
 
 
 def flat(texts: dict[str, Any], path: str = "") -> dict[str, str]:

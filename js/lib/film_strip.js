@@ -3,6 +3,7 @@
  * asked for when it comes into sight.
  */
 import { element } from "./dom.js";
+import { say } from "./words.js";
 
 const GAP = 6;
 const OVERSCAN = 2;
@@ -21,7 +22,7 @@ export class FilmStrip {
   constructor(lifetime, { open, size }) {
     this.#size = size;
     this.track = element("div", { className: "isi-strip-track" });
-    this.element = element("div", { className: "isi-strip-row", tabIndex: 0, role: "group", aria: { label: "iterations" } }, this.track);
+    this.element = element("div", { className: "isi-strip-row", tabIndex: 0, role: "group", aria: { label: say("strip.label") } }, this.track);
     lifetime.listen(this.element, "scroll", () => this.#later());
     lifetime.listen(this.track, "click", (event) => {
       const cell = event.target.closest(".isi-cell");

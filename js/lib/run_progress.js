@@ -1,5 +1,6 @@
 /** How far a run is, in words: iteration, step, elapsed and estimated time. */
 import { clock } from "./dom.js";
+import { say } from "./words.js";
 
 export class RunProgress {
   #began = 0;
@@ -40,14 +41,15 @@ export class RunProgress {
 
   toString() {
     const now = performance.now() / 1000;
-    const parts = [this.of ? `Iteration ${Math.min(this.done + 1, this.of)} of ${this.of}` : "First iteration"];
+    const number = Math.min(this.done + 1, this.of);
+    const parts = [this.of ? say("progress.iteration", { number, of: this.of }) : say("progress.first")];
     const step = this.#value - this.#iterationStart;
-    if (step > 0) parts.push(`step ${step}`);
+    if (step > 0) parts.push(say("progress.step", { step }));
     parts.push(clock(now - this.#began));
     const steps = this.#value - this.#from.value;
     if (steps > 0 && this.#value < this.#max) {
       const left = ((now - this.#from.time) / steps) * (this.#max - this.#value);
-      parts.push(`about ${clock(left)} left`);
+      parts.push(say("progress.left", { time: clock(left) }));
     }
     return parts.join(" · ");
   }

@@ -10,6 +10,7 @@ import { inputPicture, pictureUrl } from "./picture.js";
 import { RunProgress } from "./run_progress.js";
 import { openViewer } from "./viewer.js";
 import { shareWheel } from "./wheel.js";
+import { say } from "./words.js";
 
 export const STRIP_SIZE = "ISI.StripSize";
 /** Which run a node shows; kept in the saved graph, so that a reload, undo or copy finds it again. */
@@ -42,14 +43,14 @@ export function addRunView(node) {
   });
   widget.serialize = false;
 
-  function say(text, trouble = false) {
+  function tell(text, trouble = false) {
     status.textContent = text;
     status.classList.toggle("isi-wrong", trouble);
   }
 
   function draw() {
     bar.style.setProperty("--isi-share", progress.running ? progress.share : 0);
-    if (progress.running) say(String(progress));
+    if (progress.running) tell(String(progress));
     holder.classList.toggle("isi-empty", !items.length);
     strip?.show(items);
     node.setDirtyCanvas?.(true, true);
@@ -64,11 +65,11 @@ export function addRunView(node) {
     if (!progress.running) return;
     progress.running = false;
     draw();
-    say(text());
+    tell(text());
   }
 
-  const stopped = () => `Stopped after ${progress.done} of ${progress.of || "?"}: queue again to go on.`;
-  const finished = () => `${items.length} ${items.length === 1 ? "iteration" : "iterations"} in ${clock(progress.elapsed)}`;
+  const stopped = () => say("strip.stopped", { done: progress.done, of: progress.of || "?" });
+  const finished = () => say("strip.finished", { count: items.length, time: clock(progress.elapsed) });
 
   /** Shows the run that the graph names, as far as it is on the server's disk. */
   async function restore(lifetime) {
@@ -76,7 +77,7 @@ export function addRunView(node) {
     if (progress.running || asked === run) return;
     asked = run;
     items.length = 0;
-    say(run ? "" : "Each iteration appears here as soon as it is finished.");
+    tell(run ? "" : say("strip.empty"));
     draw();
     if (!run) return;
     let answer;
@@ -84,14 +85,14 @@ export function addRunView(node) {
       const response = await api.fetchApi(`/isi/runs/${encodeURIComponent(run)}`, { signal: lifetime.signal });
       answer = await response.json();
     } catch {
-      if (!lifetime.signal.aborted) say("The server does not answer.", true);
+      if (!lifetime.signal.aborted) tell(say("strip.no_answer"), true);
       asked = null;
       return;
     }
     if (progress.running || node.properties[PROPERTY] !== run) return;
-    if (answer.error) return say(answer.error, true);
+    if (answer.error) return tell(say("strip.gone", { run }), true);
     for (const iteration of answer.iterations) put(iteration);
-    say(`${items.length} of ${answer.of} iterations · ${run}`);
+    tell(say("strip.found", { count: items.length, of: answer.of, run }));
     draw();
   }
 

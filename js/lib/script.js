@@ -2,17 +2,18 @@
  * The script language in the browser. `core/script.py` is the reference and holds the rules; both pass
  * `tests/vectors/script.json`, and their messages are the same.
  */
+import { say } from "./words.js";
 
 const BARE_WEIGHT = 1.1;
-const WEIGHT = { low: 0.01, high: 100 };
+const WEIGHT = { low: 0.01, high: 100, range: ["0.01", "100"] };
 const MOST_STEPS = 1_000_000;
 /** Ranges, as numbers and as the messages write them. */
 const SETTINGS = {
-  denoise: { low: 0, high: 1, range: "0.0 to 1.0", example: "1" },
-  cfg: { low: 0, high: 100, range: "0.0 to 100.0", example: "100" },
-  seed: { low: 0n, high: 2n ** 64n - 1n, range: "0 to 18446744073709551615", example: "1.84467e+19" },
-  steps: { low: 1n, high: 10_000n, range: "1 to 10000", example: "10000" },
-  repeat: { low: 1n, high: 100_000n, range: "1 to 100000", example: "100000" },
+  denoise: { low: 0, high: 1, range: ["0.0", "1.0"], example: "1" },
+  cfg: { low: 0, high: 100, range: ["0.0", "100.0"], example: "100" },
+  seed: { low: 0n, high: 2n ** 64n - 1n, range: ["0", "18446744073709551615"], example: "1.84467e+19" },
+  steps: { low: 1n, high: 10_000n, range: ["1", "10000"], example: "10000" },
+  repeat: { low: 1n, high: 100_000n, range: ["1", "100000"], example: "100000" },
 };
 
 const BLANK = " \\t\\n\\r\\f\\v\\u00a0\\u3000\\ufeff";
@@ -30,9 +31,13 @@ const MEANT_AS_NUMBER = /^([-+.0-9][-+.,0-9eE]*|[-+]?(nan|inf|infinity))?$/i;
 const BLANKS = new RegExp(`[${BLANK}]+`, "g");
 const IS_BLANK = new RegExp(`^[${BLANK}]$`);
 
-/** A mistake: `offset` into the text, `line` and `column` from 1 (in code points), `key`, `reason`. */
+/**
+ * A mistake: `offset` into the text, `line` and `column` from 1 (in code points), `key`, and the `reason`, which
+ * is the page's text for the key with `values`.
+ */
 export class ScriptError extends Error {
-  constructor(text, offset, key, reason) {
+  constructor(text, offset, key, values) {
+    const reason = say(`script.${key}`, values);
     super(reason);
     const before = text.slice(0, offset).split(/\r\n|\r|\n/);
     Object.assign(this, { offset, key, reason, line: before.length });
@@ -62,28 +67,19 @@ export function parse(text) {
     if (blank && i === shape.groups.length - 1 && !alone) return;
     if (groups.length + repeat > MOST_STEPS) {
       const at = trim(source.mask, start, end)[0];
-      throw new ScriptError(text, at, "too_many_steps", "The repeats make over 1,000,000 steps.");
+      throw new ScriptError(text, at, "too_many_steps", { most: MOST_STEPS });
     }
     for (let n = 0; n < repeat; n++) groups.push(group);
   });
   return { global: globals.filter(Boolean).join(", "), groups };
 }
 
-const STRUCTURE_REASONS = {
-  unopened_parenthesis: "This ) closes nothing; write \\) if it is text.",
-  unclosed_parenthesis: "This ( is not closed in its group; write \\( if it is text.",
-  unopened_brace: "This } closes nothing; write \\} if it is text.",
-  unclosed_brace: "This { is not closed; write \\{ if it is text.",
-  nested_brace: "Braces do not nest; close the first one, or write \\{ if it is text.",
-  semicolon_in_braces: "The global group is one group; close its brace first, or write \\; in it.",
-};
-
 function structure(text, mask) {
   const shape = { braces: [], pairs: new Map(), groups: [] };
   const open = [];
   let brace = null;
   let start = 0;
-  const fail = (offset, key) => new ScriptError(text, offset, key, STRUCTURE_REASONS[key]);
+  const fail = (offset, key) => new ScriptError(text, offset, key);
   for (const match of mask.matchAll(STRUCTURE)) {
     const at = match.index;
     const mark = match[0];
@@ -155,8 +151,8 @@ function peel(text, plain, mask, start, end) {
     const written = numberText(plain.slice(colon + 1, end - 1));
     if (MEANT_AS_NUMBER.test(written)) {
       if (!NUMBER.test(written)) {
-        const reason = `A weight is a number from 0.01 to 100, such as (x:1.3), not ${short(written)}.`;
-        throw new ScriptError(text, colon + 1, "weight_not_a_number", reason);
+        const values = { range: between(WEIGHT), written: short(written) };
+        throw new ScriptError(text, colon + 1, "weight_not_a_number", values);
       }
       const weight = Number(written);
       if (!(WEIGHT.low <= weight && weight <= WEIGHT.high)) throw weightOutOfRange(text, colon + 1);
@@ -167,8 +163,7 @@ function peel(text, plain, mask, start, end) {
 }
 
 function weightOutOfRange(text, offset) {
-  const reason = "A group's weight multiplies its cfg and is from 0.01 to 100.";
-  return new ScriptError(text, offset, "weight_out_of_range", reason);
+  return new ScriptError(text, offset, "weight_out_of_range", { range: between(WEIGHT) });
 }
 
 function settingsIn(mask, start, end) {
@@ -198,7 +193,7 @@ function readSettings(text, mask, start, end) {
   for (const match of found.slice(tail)) {
     const [name, value] = readSetting(text, match);
     if (name in values) {
-      throw new ScriptError(text, match.start, "duplicate_setting", `${called(name)} is set twice in this group.`);
+      throw new ScriptError(text, match.start, "duplicate_setting", { setting: called(name) });
     }
     values[name] = value;
   }
@@ -206,34 +201,30 @@ function readSettings(text, mask, start, end) {
 }
 
 function misplaced(text, offset) {
-  const reason = "Settings stand at the end of a local group, outside of brackets; write \\@ if it is text.";
-  return new ScriptError(text, offset, "misplaced_setting", reason);
+  return new ScriptError(text, offset, "misplaced_setting");
 }
 
 function readSetting(text, match) {
   const { key } = match.groups;
   const name = key ? key.toLowerCase() : "repeat";
   if (!Object.hasOwn(SETTINGS, name) || (key && name === "repeat")) {
-    const reason = `There is no setting @${short(key)}: there are @denoise, @cfg, @seed and @steps.`;
-    throw new ScriptError(text, match.start, "unknown_setting", reason);
+    throw new ScriptError(text, match.start, "unknown_setting", { name: short(key) });
   }
   const field = key ? "value" : "repeat";
-  const { low, high, range, example } = SETTINGS[name];
+  const { low, high, example } = SETTINGS[name];
   const written = match.groups[field] ? numberText(text.slice(...match.span(field))) : "";
   if (!written) {
-    const reason = `@${name} needs a value, such as @${name}=${example}.`;
-    throw new ScriptError(text, match.start, "setting_without_value", reason);
+    throw new ScriptError(text, match.start, "setting_without_value", { name, example });
   }
+  const values = { setting: called(name), range: between(SETTINGS[name]), written: short(written) };
   const whole = typeof low === "bigint";
   if (!(whole ? INTEGER : NUMBER).test(written)) {
-    const kind = whole ? "a whole number" : "a number";
-    const reason = `${called(name)} takes ${kind} from ${range}, not ${short(written)}.`;
-    throw new ScriptError(text, match.span(field)[0], "setting_not_a_number", reason);
+    values.kind = say(whole ? "script.whole_number" : "script.number");
+    throw new ScriptError(text, match.span(field)[0], "setting_not_a_number", values);
   }
   const value = whole ? integer(written) : Number(written);
   if (!(low <= value && value <= high)) {
-    const reason = `${called(name)} is from ${range}, not ${short(written)}.`;
-    throw new ScriptError(text, match.span(field)[0], "setting_out_of_range", reason);
+    throw new ScriptError(text, match.span(field)[0], "setting_out_of_range", values);
   }
   return [name, value];
 }
@@ -244,13 +235,14 @@ function integer(written) {
   return sign === "-" ? -value : value;
 }
 
-const called = (name) => (name === "repeat" ? "The repeat *" : `@${name}`);
+const called = (name) => (name === "repeat" ? say("script.repeat") : `@${name}`);
+const between = ({ range: [low, high] }) => say("script.range", { low, high });
 const strip = (text) => text.slice(...trim(text, 0, text.length));
 const numberText = (written) => strip(written.normalize("NFKC"));
 
 function short(written) {
   const points = [...written];
-  return points.length > 21 ? `${points.slice(0, 20).join("")}…` : written || "nothing";
+  return points.length > 21 ? `${points.slice(0, 20).join("")}…` : written || say("script.nothing");
 }
 
 function trim(mask, start, end) {

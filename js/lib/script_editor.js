@@ -8,6 +8,7 @@ import { whileInGraph } from "./lifetime.js";
 import { addElement } from "./mount.js";
 import { parse, ScriptError } from "./script.js";
 import { shareWheel } from "./wheel.js";
+import { say } from "./words.js";
 
 const MOST_ROWS = 100;
 /** Longer texts are read when the typing pauses. */
@@ -27,14 +28,14 @@ export function scriptWidget(node, name, [, options = {}]) {
     className: "isi-script-text",
     value: options.default ?? "",
     spellcheck: false,
-    placeholder: "{what all steps share} first step; (second:1.3); third @denoise=.4 *2",
+    placeholder: say("editor.example"),
     aria: { label: name, describedby: id },
   });
   const back = element("div", { className: "isi-script-back", aria: { hidden: "true" } }, colours, slip);
   const count = element("span", { className: "isi-script-count" });
   const asRun = element("button", {
-    type: "button", className: "isi-button", textContent: "as run", hidden: true, aria: { pressed: "false" },
-    title: "The plan of the last run, with every number",
+    type: "button", className: "isi-button", textContent: say("editor.as_run"), hidden: true, aria: { pressed: "false" },
+    title: say("editor.as_run_tip"),
   });
   const verdict = element("div", { id, className: "isi-script-verdict", role: "status" }, count, asRun);
   const list = element("ol", { className: "isi-script-steps" });
@@ -70,8 +71,8 @@ export function scriptWidget(node, name, [, options = {}]) {
     verdict.classList.toggle("isi-wrong", Boolean(error));
     const { length } = script.groups;
     count.textContent = error
-      ? `Line ${error.line}, column ${error.column}: ${error.reason}`
-      : `${length.toLocaleString()} ${length === 1 ? "iteration" : "iterations"}`;
+      ? say("editor.error", { line: error.line, column: error.column, reason: error.reason })
+      : say("editor.iterations", { count: length });
     if (!error) list.replaceChildren(...rows(script));
     align();
   }
@@ -88,11 +89,11 @@ export function scriptWidget(node, name, [, options = {}]) {
     const shown = groups.slice(0, MOST_ROWS).map((group) => {
       const notes = SETTINGS.filter((key) => group[key] !== undefined).map((key) => `${key} ${group[key]}`);
       if (group.weight !== 1) notes.unshift(`cfg ×${Number(group.weight.toPrecision(4))}`);
-      const words = element("span", { className: "isi-script-words" }, group.text || "(global group alone)");
+      const words = element("span", { className: "isi-script-words" }, group.text || say("editor.global_alone"));
       return element("li", { data: { start: group.start } }, words, ...notes.map((note) => element("b", {}, note)));
     });
     const more = groups.length - shown.length;
-    if (more > 0) shown.push(element("li", { className: "isi-script-more" }, `and ${more.toLocaleString()} more`));
+    if (more > 0) shown.push(element("li", { className: "isi-script-more" }, say("editor.more", { count: more })));
     return shown;
   }
 

@@ -1,6 +1,7 @@
 /** A picture of a run at full size: arrow keys step, a slider compares it with another one. */
 import { element } from "./dom.js";
 import { Lifetime } from "./lifetime.js";
+import { say } from "./words.js";
 
 const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity };
 
@@ -15,21 +16,22 @@ export function openViewer({ items, start, input, onContinue }) {
   let at = start;
 
   const title = element("h2", { className: "isi-viewer-title" });
-  const close = element("button", { type: "button", className: "isi-button", textContent: "✕", aria: { label: "Close" } });
+  const close = element("button", { type: "button", className: "isi-button", textContent: "✕", aria: { label: say("viewer.close") } });
   const under = element("img", { className: "isi-viewer-picture", alt: "", draggable: false });
   const over = element("img", { className: "isi-viewer-picture", alt: "", draggable: false });
-  const gone = element("p", { className: "isi-viewer-gone", hidden: true }, "This picture is no longer on disk.");
+  const gone = element("p", { className: "isi-viewer-gone", hidden: true }, say("viewer.gone"));
   const stage = element("div", { className: "isi-viewer-stage" }, under, over, gone);
-  const back = element("button", { type: "button", className: "isi-button", textContent: "◀", aria: { label: "Previous iteration" } });
-  const next = element("button", { type: "button", className: "isi-button", textContent: "▶", aria: { label: "Next iteration" } });
-  const choices = [["", "Compare with…"], ["previous", "Previous"], ["first", "First"], ...(input ? [["input", "Input"]] : [])];
-  const other = element("select", { className: "isi-button", aria: { label: "Compare with" } },
+  const back = element("button", { type: "button", className: "isi-button", textContent: "◀", aria: { label: say("viewer.previous") } });
+  const next = element("button", { type: "button", className: "isi-button", textContent: "▶", aria: { label: say("viewer.next") } });
+  const choices = [["", say("viewer.with_none")], ["previous", say("viewer.with_previous")], ["first", say("viewer.with_first")]];
+  if (input) choices.push(["input", say("viewer.with_input")]);
+  const other = element("select", { className: "isi-button", aria: { label: say("viewer.compare_with") } },
     ...choices.map(([value, text]) => element("option", { value }, text)));
-  const slider = element("input", { type: "range", min: 0, max: 100, step: 0.5, value: 50, hidden: true, aria: { label: "Compare" } });
-  const branch = element("button", { type: "button", className: "isi-button isi-main" }, "Continue from here");
+  const slider = element("input", { type: "range", min: 0, max: 100, step: 0.5, value: 50, hidden: true, aria: { label: say("viewer.compare") } });
+  const branch = element("button", { type: "button", className: "isi-button isi-main" }, say("viewer.continue"));
   const foot = element("div", { className: "isi-viewer-foot" }, back, next, other, slider, branch);
   const head = element("div", { className: "isi-viewer-head" }, title, close);
-  const dialog = element("dialog", { className: "isi-viewer", aria: { label: "Iterations" } }, head, stage, foot);
+  const dialog = element("dialog", { className: "isi-viewer", aria: { label: say("viewer.label") } }, head, stage, foot);
 
   function show() {
     const item = items[at];

@@ -112,7 +112,7 @@ def test_shows_a_run_that_the_host_had_already(page, finished):
 
 def test_a_run_that_was_deleted_is_said(page, finished):
     strip = strip_of(page, finished, isi_run="deleted-long-ago")
-    wanted = "There is no run named 'deleted-long-ago' any more: queue it again."
+    wanted = "There are no pictures of the run 'deleted-long-ago' any more: queue it again."
     expect(strip.locator(".isi-strip-status")).to_have_text(wanted, timeout=30_000)
     assert strip.locator(".isi-cell").count() == 0
 
@@ -184,7 +184,7 @@ def many(server):
 
 def test_a_thousand_iterations_are_few_elements(page, finished, many):
     strip = strip_of(page, finished, isi_run="many")
-    expect(strip.locator(".isi-strip-status")).to_contain_text("1000 of 1000", timeout=30_000)
+    expect(strip.locator(".isi-strip-status")).to_contain_text("1,000 of 1,000", timeout=30_000)
     row = strip.locator(".isi-strip-row")
     (many / "0500-000001f3.png").rename(many / "gone.png")
     most = row.evaluate(
@@ -199,5 +199,5 @@ def test_a_thousand_iterations_are_few_elements(page, finished, many):
     row.evaluate("row => { row.scrollLeft = 499 * row.scrollWidth / 1000; }")
     expect(strip.locator("[data-number='500'].isi-gone")).to_be_visible(timeout=30_000)
     strip = strip_of(page, finished, isi_run="many")  # a picture that was missed before it was shown
-    expect(strip.locator(".isi-strip-status")).to_contain_text("999 of 1000", timeout=30_000)
+    expect(strip.locator(".isi-strip-status")).to_contain_text("999 of 1,000", timeout=30_000)
     (many / "gone.png").rename(many / "0500-000001f3.png")

@@ -1,0 +1,28 @@
+/**
+ * What our widgets say, in the language of the page. Texts are in words/<language>.js, English is the rule.
+ *
+ * The page itself translates nodes, settings and commands from locales/, but lends its translations to no
+ * extension, and answers /i18n only with those of all packs at once; hence these small tables.
+ */
+import { app } from "../../../scripts/app.js";
+import en from "./words/en.js";
+import ko from "./words/ko.js";
+import zh from "./words/zh.js";
+
+const TABLES = { en, ko, zh };
+
+/**
+ * The text `key`, with `values` in the places of its `{names}`; numbers are written as the language does.
+ * A text that has plural forms takes the one for `values.count`. The result is plain text, never HTML.
+ */
+export function say(key, values = {}) {
+  const chosen = app.extensionManager.setting.get("Comfy.Locale");
+  const language = TABLES[chosen]?.[key] === undefined ? "en" : chosen;
+  const forms = TABLES[language][key];
+  const text = typeof forms === "string" ? forms : forms[new Intl.PluralRules(language).select(values.count)];
+  return text.replace(/\{(\w+)\}/g, (place, name) => {
+    const value = values[name];
+    if (value === undefined) return place;
+    return typeof value === "number" ? value.toLocaleString(language) : value;
+  });
+}

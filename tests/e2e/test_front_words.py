@@ -1,0 +1,98 @@
+"""The page in Chinese and in Korean: the editor, its mistakes, the strip, the viewer and the menu entry speak
+the language too, and change with the setting."""
+
+import json
+
+import pytest
+from isi.tools.browser import front_end
+from isi.tools.locales import load_words
+from PIL import Image
+from playwright.sync_api import expect
+
+GRAPH = {
+    "1": {"class_type": "ISI_Script", "inputs": {"script": "a; b"}},
+    "2": {"class_type": "ISI_Iterate", "inputs": {"plan": ["1", 0]}},
+}
+SHOW = """() => {
+  const [script, loop] = app.rootGraph.nodes;
+  script.setSize([480, 560]);
+  loop.setSize([480, loop.size[1]]);
+  loop.pos = [script.pos[0] + 520, script.pos[1]];
+  app.canvas.ds.scale = 1;
+  app.canvas.ds.offset = [150 - script.pos[0], 100 - script.pos[1]];
+  app.canvas.setDirty(true, true);
+}"""
+LANGUAGES = pytest.mark.parametrize(
+    "page", [("zh", False), ("ko", True)], ids=["zh-canvas", "ko-nodes2"], indirect=True
+)
+
+
+def say(language, key, **values):
+    forms = load_words(language)[key]
+    return (forms["one"] if values.get("count") == 1 and "one" in forms else forms["other"]).format(**values)
+
+
+@pytest.fixture(scope="module")
+def page(request, server, chromium):
+    language, nodes2 = request.param
+    server.post("/settings/Comfy.Locale", language)
+    with front_end(chromium, server, nodes2=nodes2) as opened:
+        opened.language = language
+        yield opened
+    server.post("/settings/Comfy.Locale", "en")
+
+
+@pytest.fixture(scope="module")
+def run(server):
+    """A finished run of two iterations, as it lies on disk."""
+    runs, pictures = server.base / "user/isi/runs", server.base / "output/isi/words"
+    runs.mkdir(parents=True, exist_ok=True)
+    pictures.mkdir(parents=True, exist_ok=True)
+    steps = [{"label": f"step {number}", "prompt": ""} for number in (1, 2)]
+    manifest = {
+        "version": 1,
+        "name": "words",
+        "keys": ["a" * 8, "b" * 8],
+        "plan": {"version": 1, "steps": steps},
+    }
+    (runs / "words.json").write_text(json.dumps(manifest), "utf-8")
+    for name in ("0001-aaaaaaaa", "0002-bbbbbbbb"):
+        Image.new("RGB", (8, 8), (200, 90, 160)).save(pictures / f"{name}.png")
+    return "words"
+
+
+@LANGUAGES
+def test_every_part_speaks_the_language(page, run):
+    language, view = page.language, page.page
+    page.faults.clear()
+    page.load_api(GRAPH, "words")
+    page.evaluate(SHOW)
+    status = view.locator(".isi-strip-status")
+    expect(status).to_have_text(say(language, "strip.empty"), timeout=30_000)
+    count = view.locator(".isi-script-count")
+    expect(count).to_have_text(say(language, "editor.iterations", count=2))
+    view.locator(".isi-script-text").fill("a @steps=1.5")
+    values = {
+        "range": say(language, "script.range", low=1, high=10000),
+        "kind": say(language, "script.whole_number"),
+    }
+    reason = say(language, "script.setting_not_a_number", setting="@steps", written="1.5", **values)
+    expect(count).to_have_text(say(language, "editor.error", line=1, column=10, reason=reason))
+
+    page.evaluate("run => { app.rootGraph.nodes[1].properties.isi_run = run; }", run)
+    page.load(page.serialize())
+    page.evaluate(SHOW)
+    expect(status).to_have_text(say(language, "strip.found", count=2, of=2, run=run), timeout=30_000)
+    title = page.evaluate(
+        "() => { const [x, y] = app.canvasPosToClientPos(app.rootGraph.nodes[1].pos);"
+        " return [x + 120, y - 15]; }"
+    )
+    view.mouse.click(*title, button="right")
+    entry = view.get_by_text(say(language, "menu.look"), exact=True)
+    expect(entry).to_be_visible(timeout=10_000)
+    entry.click()
+    dialog = view.locator("dialog.isi-viewer")
+    expect(dialog.get_by_text(say(language, "viewer.continue"))).to_be_visible()
+    expect(dialog.get_by_label(say(language, "viewer.next"))).to_be_visible()
+    view.keyboard.press("Escape")
+    assert page.faults == []
