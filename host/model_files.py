@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import folder_paths
 
 from ..core.detect import detect
 from ..core.gguf_header import read_gguf_header
 from ..core.header import Header
-from ..core.kinds import ModelKind
+from ..core.kinds import KINDS, ModelKind, kind_facts
 from ..core.pickle_header import read_pickle_header
 from ..core.safetensors_header import HeaderError, read_header
 
@@ -70,3 +72,12 @@ def header_of(file: str) -> Header:
 def inspect(file: str, kind: str = "auto") -> ModelKind:
     """What a model file is, from its header, its name and the user's choice. Raises ValueError."""
     return detect(header_of(file), file.partition("/")[2], kind)
+
+
+def overview(file: str, kind: str = "auto") -> dict[str, Any]:
+    """`inspect` as JSON, with the facts of each kind that it may be. Raises ValueError."""
+    if kind not in ("auto", *KINDS):
+        raise ValueError(f"There is no kind {kind!r} of models: set `kind` to auto.")
+    found = inspect(file, kind)
+    kinds = [asdict(facts) | {"meaning": facts.meaning} for facts in map(kind_facts, found.candidates)]
+    return {"file": file, **asdict(found), "kinds": kinds}
