@@ -21,6 +21,11 @@ export function loadStyles() {
   document.head.append(element("link", { rel: "stylesheet", href }));
 }
 
+/** Calls `act` when the page has drawn `count` more frames. */
+export function afterFrames(count, act) {
+  requestAnimationFrame(() => (count > 1 ? afterFrames(count - 1, act) : act()));
+}
+
 /** Seconds as `0:07`, `12:34` or `1:02:03`. */
 export function clock(seconds) {
   const whole = Math.max(0, Math.round(seconds));

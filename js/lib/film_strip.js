@@ -16,7 +16,8 @@ export class FilmStrip {
   #size;
 
   /**
-   * `open(index)` is called for a click or Enter. An item is `{url, number, label}`.
+   * `open(index)` is called for a click or Enter. An item is `{url, full, number, label}`: a light copy of the
+   * picture, and the picture itself.
    * `size` is a thumbnail's side in pixels.
    */
   constructor(lifetime, { open, size }) {
@@ -29,8 +30,8 @@ export class FilmStrip {
       if (cell) open(Number(cell.dataset.index));
     });
     lifetime.listen(this.element, "keydown", (event) => this.#key(event));
-    // A picture that is gone says so; `error` does not bubble, but it can be caught on its way down.
-    lifetime.listen(this.track, "error", (event) => event.target.parentElement?.classList.add("isi-gone"), true);
+    // `error` does not bubble, but it can be caught on its way down.
+    lifetime.listen(this.track, "error", (event) => this.#failed(event.target), true);
     const watch = new ResizeObserver(() => this.#later());
     watch.observe(this.element);
     lifetime.atEnd(() => {
@@ -90,6 +91,13 @@ export class FilmStrip {
     cell.title = `${number}. ${label}`;
     cell.setAttribute("aria-label", cell.title);
     cell.firstChild.src = url;
+  }
+
+  /** The server makes no light copy of a very large picture (WebP ends at 16,383 pixels); one that is gone says so. */
+  #failed(picture) {
+    const { full } = this.#items[picture.parentElement?.dataset.index] ?? {};
+    if (full && picture.getAttribute("src") !== full) picture.src = full;
+    else picture.parentElement?.classList.add("isi-gone");
   }
 
   /** Arrow keys walk along the cells, from wherever the focus is; Enter is a click as on any button. */

@@ -1,3 +1,4 @@
+import { afterFrames } from "./dom.js";
 import { whileInGraph } from "./lifetime.js";
 
 /**
@@ -14,7 +15,7 @@ export function addElement(node, name, type, root, options) {
     lifetime.atEnd(() => {
       root.dataset.isiEnded = "";
     });
-    afterDrawing(() => {
+    afterFrames(2, () => { // the page has by then drawn what changed before
       if (lifetime.signal.aborted || root.isConnected) return;
       document
         .querySelector(`[data-node-id="${CSS.escape(node.id)}"] [data-isi-widget="${type}"][data-isi-ended]`)
@@ -22,9 +23,4 @@ export function addElement(node, name, type, root, options) {
     });
   });
   return widget;
-}
-
-/** Two frames: the page has by then drawn what changed before the call. */
-function afterDrawing(act) {
-  requestAnimationFrame(() => requestAnimationFrame(act));
 }

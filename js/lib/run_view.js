@@ -36,6 +36,7 @@ export function addRunView(node) {
   let closeViewer = null;
   let asked = null;
   let restoreNow = null;
+  let heardStart = false;
 
   const height = () => (items.length ? stripSize() + 22 : 0) + STATUS_HEIGHT;
   const widget = addElement(node, "isi_strip", "isi_strip", holder, {
@@ -71,6 +72,19 @@ export function addRunView(node) {
   const stopped = () => say("strip.stopped", { done: progress.done, of: progress.of || "?" });
   const finished = () => say("strip.finished", { count: items.length, time: clock(progress.elapsed) });
 
+  /** A run is going on. One whose start was not heard (the page was reloaded, the link was lost) goes on. */
+  function begin() {
+    progress.begin();
+    if (heardStart) items.length = 0;
+    heardStart = false;
+  }
+
+  /** What the server has of `run` on its disk: `{of, iterations}` or `{error}`. */
+  async function ask(run, { signal }) {
+    const response = await api.fetchApi(`/isi/runs/${encodeURIComponent(run)}`, { signal });
+    return response.json();
+  }
+
   /** Shows the run that the graph names, as far as it is on the server's disk. */
   async function restore(lifetime) {
     const run = node.properties[PROPERTY];
@@ -82,8 +96,7 @@ export function addRunView(node) {
     if (!run) return;
     let answer;
     try {
-      const response = await api.fetchApi(`/isi/runs/${encodeURIComponent(run)}`, { signal: lifetime.signal });
-      answer = await response.json();
+      answer = await ask(run, lifetime);
     } catch {
       if (!lifetime.signal.aborted) tell(say("strip.no_answer"), true);
       asked = null;
@@ -96,23 +109,34 @@ export function addRunView(node) {
     draw();
   }
 
-  function onIteration({ detail }) {
+  /** Puts in those before the last one that were finished while nobody here could hear of it. */
+  async function catchUp(run, lifetime) {
+    const answer = await ask(run, lifetime).catch(() => ({}));
+    if (node.properties[PROPERTY] !== run) return;
+    const shown = new Set(items.map((item) => item.number));
+    const missed = (answer.iterations ?? []).filter(({ iteration }) => iteration < items.at(-1)?.number && !shown.has(iteration));
+    missed.forEach(put);
+    items.sort((one, other) => one.number - other.number);
+    draw();
+  }
+
+  function onIteration({ detail }, lifetime) {
     if (!means(detail.node, node)) return;
-    if (!progress.running) progress.begin();
-    if (detail.iteration === 1) items.length = 0; // another run of the same prompt may have been shown
+    if (!progress.running) begin();
+    // Another run of the same prompt may have been shown, or this one when it was longer.
+    if (detail.iteration === 1 || detail.run !== node.properties[PROPERTY]) items.length = 0;
+    const next = (items.at(-1)?.number ?? 0) + 1;
     asked = node.properties[PROPERTY] = detail.run;
     put(detail);
     progress.iteration(detail);
     draw();
+    if (detail.iteration !== next) catchUp(detail.run, lifetime);
   }
 
   function onProgress({ detail }) {
     const [, mine] = Object.entries(detail.nodes ?? {}).find(([id]) => means(id, node)) ?? [];
     if (mine?.state !== "running") return;
-    if (!progress.running) {
-      progress.begin();
-      items.length = 0;
-    }
+    if (!progress.running) begin();
     progress.step(mine.value, mine.max);
     draw();
   }
@@ -146,12 +170,15 @@ export function addRunView(node) {
     strip = new FilmStrip(lifetime, { open: runView.open, size: stripSize() });
     holder.replaceChildren(strip.element, bar, status);
     shareWheel(lifetime, strip.element, { sideways: true });
-    lifetime.listen(api, "isi.iteration", onIteration);
+    lifetime.listen(api, "execution_start", () => {
+      heardStart = true;
+    });
+    lifetime.listen(api, "isi.iteration", (event) => onIteration(event, lifetime));
     lifetime.listen(api, "progress_state", onProgress);
     for (const event of ["execution_interrupted", "execution_error"]) lifetime.listen(api, event, () => stop(stopped));
     lifetime.listen(api, "execution_success", () => stop(finished));
+    lifetime.listen(api, "reconnecting", () => stop(() => "The server does not answer."));
     lifetime.listen(api, "reconnected", () => {
-      stop(stopped);
       asked = null;
       restore(lifetime);
     });
@@ -159,6 +186,7 @@ export function addRunView(node) {
     lifetime.atEnd(() => {
       clearInterval(timer);
       closeViewer?.();
+      asked = null;
       strip = null;
     });
     // A node that is loaded or pasted gets its properties a moment after it enters the graph.

@@ -37,6 +37,7 @@ export function openViewer({ items, start, input, onContinue }) {
     const item = items[at];
     title.textContent = `${item.number} / ${items.at(-1).number}  ${item.label}`;
     gone.hidden = true;
+    over.hidden = false;
     over.src = item.url;
     over.alt = item.label;
     back.disabled = at === 0;
@@ -68,7 +69,10 @@ export function openViewer({ items, start, input, onContinue }) {
   lifetime.listen(next, "click", () => step(1));
   lifetime.listen(other, "change", show);
   lifetime.listen(slider, "input", cut);
-  lifetime.listen(over, "error", () => { gone.hidden = false; });
+  lifetime.listen(over, "error", () => {
+    gone.hidden = false;
+    over.hidden = true;
+  });
   lifetime.listen(stage, "pointermove", (event) => {
     if (slider.hidden || !event.buttons) return;
     const box = stage.getBoundingClientRect();

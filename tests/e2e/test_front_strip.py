@@ -1,38 +1,13 @@
 """The film strip of ISI Iterate in the real page, in both renderers: live, after a reload, with the mouse and
 with the keyboard, and with a thousand iterations."""
 
-import json
-
 import pytest
 from isi.tools.browser import front_end
-from PIL import Image
 from playwright.sync_api import expect
 
-RUN = {
-    "1": {"class_type": "ISI_MiniCheckpoint", "inputs": {"kind": "base"}},
-    "2": {
-        "class_type": "ISI_Script",
-        "inputs": {
-            "script": "red; <b>green</b>; blue", "steps": 2, "cfg": 5.0, "denoise": 0.7, "final_denoise": 0.7,
-            "curve": "constant", "seed": 3, "seed_mode": "increment",
-        },
-    },
-    "3": {
-        "class_type": "ISI_Iterate",
-        "inputs": {
-            "model": ["1", 0], "clip": ["1", 1], "vae": ["1", 2], "plan": ["2", 0], "negative": "",
-            "sampler_name": "euler", "scheduler": "normal", "width": 64, "height": 64, "run_name": "",
-        },
-    },
-}  # fmt: skip
+from .front import WATCH_RUN, keep_seed, open_strip, run_graph, show, write_run
+
 MANY = 1000
-SHOW = """() => {
-  const node = app.rootGraph.nodes.find(node => node.type === "ISI_Iterate");
-  node.setSize([520, node.size[1]]);
-  app.canvas.ds.scale = 1;
-  app.canvas.ds.offset = [300 - node.pos[0], 100 - node.pos[1]];
-  app.canvas.setDirty(true, true);
-}"""
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["canvas", "nodes2"])
@@ -53,34 +28,19 @@ def faultless(page):
 @pytest.fixture(scope="module")
 def finished(page):
     """The graph of a run that was queued with the button, and what the strip showed after each iteration."""
-    graph = json.loads(json.dumps(RUN))
-    graph["3"]["inputs"]["run_name"] = page.run_name
-    page.load_api(graph, "strip")
-    page.evaluate(SHOW)
+    page.load_api(run_graph(page.run_name), "strip")
+    show(page)
+    keep_seed(page)
+    page.evaluate(WATCH_RUN)
     page.evaluate(
-        "() => { app.rootGraph.nodes.find(node => node.type === 'ISI_Script')"
-        ".widgets.find(widget => widget.name === 'control_after_generate').value = 'fixed'; }"
-    )
-    page.evaluate(
-        "() => { window.ended = null; window.seen = [];"
+        "() => { window.seen = [];"
         " app.api.addEventListener('isi.iteration', () => queueMicrotask(() =>"
-        "   window.seen.push(document.querySelectorAll('.isi-cell').length)));"
-        " for (const kind of ['execution_success', 'execution_error'])"
-        " app.api.addEventListener(kind, () => { window.ended = kind; }); }"
+        "   window.seen.push(document.querySelectorAll('.isi-cell').length))); }"
     )
     page.page.locator("[data-testid=queue-button]").click()
     page.page.wait_for_function("window.ended", timeout=120_000)
     assert page.evaluate("window.ended") == "execution_success"
     return page.serialize()
-
-
-def strip_of(page, graph, **properties):
-    """Opens `graph` with an ISI Iterate that shows another run, or none."""
-    graph = json.loads(json.dumps(graph))
-    next(node for node in graph["nodes"] if node["type"] == "ISI_Iterate")["properties"] |= properties
-    page.load(graph)
-    page.evaluate(SHOW)
-    return page.page.locator(".isi-strip")
 
 
 def dialog(page):
@@ -98,27 +58,27 @@ def test_each_iteration_appears_when_it_is_finished(page, finished):
 
 
 def test_comes_back_when_the_graph_is_opened_again(page, finished):
-    strip = strip_of(page, finished)
+    strip = open_strip(page, finished, page.run_name)
     expect(strip.locator(".isi-cell")).to_have_count(3, timeout=30_000)
     expect(strip.locator(".isi-strip-status")).to_contain_text(f"3 of 3 iterations · {page.run_name}")
 
 
 def test_shows_a_run_that_the_host_had_already(page, finished):
-    strip = strip_of(page, finished, isi_run="")
+    strip = open_strip(page, finished, "")
     expect(strip.locator(".isi-strip-status")).to_contain_text("Each iteration appears here", timeout=30_000)
     page.page.locator("[data-testid=queue-button]").click()
     expect(strip.locator(".isi-cell")).to_have_count(3, timeout=60_000)
 
 
 def test_a_run_that_was_deleted_is_said(page, finished):
-    strip = strip_of(page, finished, isi_run="deleted-long-ago")
+    strip = open_strip(page, finished, "deleted-long-ago")
     wanted = "There are no pictures of the run 'deleted-long-ago' any more: queue it again."
     expect(strip.locator(".isi-strip-status")).to_have_text(wanted, timeout=30_000)
     assert strip.locator(".isi-cell").count() == 0
 
 
 def test_enlarges_steps_and_compares_with_mouse_and_keyboard(page, finished):
-    strip = strip_of(page, finished)
+    strip = open_strip(page, finished, page.run_name)
     strip.locator(".isi-cell").first.click()
     title = dialog(page).locator(".isi-viewer-title")
     expect(title).to_have_text("1 / 3  red")
@@ -151,39 +111,28 @@ def test_enlarges_steps_and_compares_with_mouse_and_keyboard(page, finished):
 
 
 def test_continues_from_an_iteration_and_that_can_be_undone(page, finished):
-    strip = strip_of(page, finished)
+    strip = open_strip(page, finished, page.run_name)
     strip.locator(".isi-cell").nth(1).click()
     dialog(page).get_by_text("Continue from here").click()
     added = [node for node in page.prompt().values() if node["class_type"] == "ISI_OpenRun"]
     assert [node["inputs"] for node in added] == [{"run_name": page.run_name, "iteration": 2}]
+    page.evaluate(
+        "async () => { for (let n = 0; n < 20; n++) await new Promise(requestAnimationFrame); }"
+    )  # Nodes 2.0 measures the new node meanwhile, which is no step of its own to undo
     page.page.locator("canvas#graph-canvas").focus()
-    for _ in range(5):  # Nodes 2.0 may have measured the new node by then, which is a step of its own to undo
-        page.page.keyboard.press("Control+z")
-        page.page.wait_for_timeout(1000)
-        if not page.evaluate("app.rootGraph.nodes.some(node => node.type === 'ISI_OpenRun')"):
-            break
-    else:
-        pytest.fail("undo does not take the added node away")
+    page.page.keyboard.press("Control+z")
+    page.page.wait_for_function("!app.rootGraph.nodes.some(node => node.type === 'ISI_OpenRun')")
     expect(strip.locator(".isi-cell")).to_have_count(3, timeout=30_000)
 
 
 @pytest.fixture(scope="module")
 def many(server):
     """A run of a thousand iterations, as a finished one lies on disk."""
-    keys = [f"{number:08x}" for number in range(MANY)]
-    steps = [{"label": f"step {number}", "prompt": ""} for number in range(1, MANY + 1)]
-    runs, pictures = server.base / "user/isi/runs", server.base / "output/isi/many"
-    runs.mkdir(parents=True, exist_ok=True)
-    pictures.mkdir(parents=True, exist_ok=True)
-    manifest = {"version": 1, "name": "many", "keys": keys, "plan": {"version": 1, "steps": steps}}
-    (runs / "many.json").write_text(json.dumps(manifest), "utf-8")
-    for index, key in enumerate(keys):
-        Image.new("RGB", (8, 8), (index % 256, 90, 160)).save(pictures / f"{index + 1:04d}-{key}.png")
-    return pictures
+    return write_run(server.base, "many", [(8, 8)] * MANY)
 
 
 def test_a_thousand_iterations_are_few_elements(page, finished, many):
-    strip = strip_of(page, finished, isi_run="many")
+    strip = open_strip(page, finished, "many")
     expect(strip.locator(".isi-strip-status")).to_contain_text("1,000 of 1,000", timeout=30_000)
     row = strip.locator(".isi-strip-row")
     (many / "0500-000001f3.png").rename(many / "gone.png")
@@ -198,6 +147,6 @@ def test_a_thousand_iterations_are_few_elements(page, finished, many):
     expect(strip.locator("[data-number='1000']")).to_be_visible(timeout=30_000)
     row.evaluate("row => { row.scrollLeft = 499 * row.scrollWidth / 1000; }")
     expect(strip.locator("[data-number='500'].isi-gone")).to_be_visible(timeout=30_000)
-    strip = strip_of(page, finished, isi_run="many")  # a picture that was missed before it was shown
+    strip = open_strip(page, finished, "many")  # a picture that was missed before it was shown
     expect(strip.locator(".isi-strip-status")).to_contain_text("999 of 1,000", timeout=30_000)
     (many / "gone.png").rename(many / "0500-000001f3.png")
