@@ -69,6 +69,7 @@ export class FilmStrip {
     const last = Math.min(this.#items.length, first + Math.min(wanted, MOST_CELLS));
     for (const [index, cell] of this.#cells) {
       if (index >= first && index < last) continue;
+      cell.firstChild.removeAttribute("src"); // ends the request: what is in sight now must not wait for it
       cell.remove();
       this.#cells.delete(index);
     }

@@ -37,6 +37,7 @@ export function addRunView(node) {
   let asked = null;
   let restoreNow = null;
   let heardStart = false;
+  let cutOff = false;
 
   const height = () => (items.length ? stripSize() + 22 : 0) + STATUS_HEIGHT;
   const widget = addElement(node, "isi_strip", "isi_strip", holder, {
@@ -105,7 +106,9 @@ export function addRunView(node) {
     if (progress.running || node.properties[PROPERTY] !== run) return;
     if (answer.error) return tell(say("strip.gone", { run }), true);
     for (const iteration of answer.iterations) put(iteration);
-    tell(say("strip.found", { count: items.length, of: answer.of, run }));
+    const half = cutOff && items.length < answer.of;
+    tell(half ? say("strip.stopped", { done: items.length, of: answer.of }) : say("strip.found", { count: items.length, of: answer.of, run }));
+    cutOff = false;
     draw();
   }
 
@@ -177,7 +180,10 @@ export function addRunView(node) {
     lifetime.listen(api, "progress_state", onProgress);
     for (const event of ["execution_interrupted", "execution_error"]) lifetime.listen(api, event, () => stop(stopped));
     lifetime.listen(api, "execution_success", () => stop(finished));
-    lifetime.listen(api, "reconnecting", () => stop(() => "The server does not answer."));
+    lifetime.listen(api, "reconnecting", () => {
+      cutOff ||= progress.running;
+      stop(() => say("strip.no_answer"));
+    });
     lifetime.listen(api, "reconnected", () => {
       asked = null;
       restore(lifetime);
