@@ -6,8 +6,9 @@ Sides are given as (top, bottom, left, right) in pixels; a negative side cuts th
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -62,6 +63,34 @@ def aspect_size(height: int, width: int, aspect: float, multiple: int = 1) -> tu
 def round_up(length: int, multiple: int) -> int:
     """The next multiple of `multiple` that is not less than `length`."""
     return -(-length // multiple) * multiple
+
+
+def sides_of(extend: Mapping[str, Any], height: int, width: int) -> Sides:
+    """The sides of a `height` x `width` picture, as one of three ways says it; its name is at "extend".
+
+    - "aspect ratio": `ratio`, `anchor`, `multiple_of`;
+    - "size": `width`, `height`, `anchor`;
+    - "sides": `left`, `top`, `right`, `bottom`, `unit` (pixels or percent), `multiple_of`.
+
+    Raises ValueError for a ratio that can't be read, and for sides that leave nothing of the picture.
+    """
+    if extend["extend"] == "size":
+        return sides_for(height, width, extend["height"], extend["width"], extend["anchor"])
+    if extend["extend"] == "aspect ratio":
+        size = aspect_size(height, width, parse_aspect(extend["ratio"]), extend["multiple_of"])
+        return sides_for(height, width, *size, extend["anchor"])
+    share = 100 if extend["unit"] == "percent" else None
+    top, bottom = (round(extend[s] * height / share) if share else extend[s] for s in ("top", "bottom"))
+    left, right = (round(extend[s] * width / share) if share else extend[s] for s in ("left", "right"))
+    new_height, new_width = height + top + bottom, width + left + right
+    if new_height < 8 or new_width < 8:
+        raise ValueError(f"These sides leave {new_width}x{new_height} pixels of the picture: cut less.")
+    # The last side of each axis that grows takes up the rounding.
+    down = round_up(new_height, extend["multiple_of"]) - new_height
+    across = round_up(new_width, extend["multiple_of"]) - new_width
+    top, bottom = (top, bottom + down) if bottom or not top else (top + down, bottom)
+    left, right = (left, right + across) if right or not left else (left + across, right)
+    return top, bottom, left, right
 
 
 def check_overlap(height: int, width: int, sides: Sides, overlap: int) -> None:

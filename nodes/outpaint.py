@@ -6,16 +6,7 @@ import torch
 from comfy_api.latest import io
 
 from ..core import masks
-from ..core.canvas import (
-    ANCHORS,
-    Canvas,
-    Sides,
-    aspect_size,
-    check_overlap,
-    parse_aspect,
-    round_up,
-    sides_for,
-)
+from ..core.canvas import ANCHORS, Canvas, Sides, check_overlap, sides_of
 from ..core.crop import Box, take_mask
 from ..core.fill import MODES
 from ..core.masks import PROFILES, as_mask
@@ -91,27 +82,6 @@ def extend_input() -> io.Input:
         ],
         tooltip="How to say how large the canvas is to be.",
     )
-
-
-def sides_of(extend: dict, height: int, width: int) -> Sides:
-    """(top, bottom, left, right) in pixels, as the widgets of `extend_input` say."""
-    if extend["extend"] == "size":
-        return sides_for(height, width, extend["height"], extend["width"], extend["anchor"])
-    if extend["extend"] == "aspect ratio":
-        size = aspect_size(height, width, parse_aspect(extend["ratio"]), extend["multiple_of"])
-        return sides_for(height, width, *size, extend["anchor"])
-    share = 100 if extend["unit"] == "percent" else None
-    top, bottom = (round(extend[s] * height / share) if share else extend[s] for s in ("top", "bottom"))
-    left, right = (round(extend[s] * width / share) if share else extend[s] for s in ("left", "right"))
-    new_height, new_width = height + top + bottom, width + left + right
-    if new_height < 8 or new_width < 8:
-        raise ValueError(f"These sides leave {new_width}x{new_height} pixels of the picture: cut less.")
-    # The last side of each axis that grows takes up the rounding.
-    down = round_up(new_height, extend["multiple_of"]) - new_height
-    across = round_up(new_width, extend["multiple_of"]) - new_width
-    top, bottom = (top, bottom + down) if bottom or not top else (top + down, bottom)
-    left, right = (left, right + across) if right or not left else (left + across, right)
-    return top, bottom, left, right
 
 
 def describe(sides: Sides, height: int, width: int) -> str:

@@ -1,5 +1,8 @@
 """Canvases: exact sizes, all sides and corners graded alike, no pixel unset."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,9 +14,11 @@ from isi.core.canvas import (
     check_overlap,
     parse_aspect,
     sides_for,
+    sides_of,
 )
 from isi.core.masks import PROFILES, ramp
 
+CASES = json.loads((Path(__file__).parents[1] / "vectors/outpaint.json").read_text("utf-8"))["cases"]
 FILLS = ["neutral", "edge", "blur", "telea", "navier-stokes", "patch noise"]
 lengths = st.integers(1, 3000)
 
@@ -139,3 +144,14 @@ def test_an_overlap_larger_than_the_picture_is_refused():
     check_overlap(100, 50, (0, 0, 0, 0), 500)
     with pytest.raises(ValueError, match="reaches through the whole picture"):
         check_overlap(100, 50, (0, 0, 20, 0), 50)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: repr(case["extend"])[:90])
+def test_sides_of_the_table(case):
+    """The table that every other reader of these widgets is held to as well."""
+    size = case["height"], case["width"]
+    if case["sides"] is None:
+        with pytest.raises(ValueError):
+            sides_of(case["extend"], *size)
+    else:
+        assert sides_of(case["extend"], *size) == tuple(case["sides"])
