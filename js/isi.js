@@ -2,10 +2,18 @@
 import { app } from "../../scripts/app.js";
 import { loadStyles } from "./lib/dom.js";
 import { chain } from "./lib/lifetime.js";
+import { addOutpaintFrame } from "./lib/outpaint_frame.js";
 import { addRunView, STRIP_SIZE } from "./lib/run_view.js";
 import { scriptWidget } from "./lib/script_editor.js";
 import { addLoop } from "./lib/starter.js";
 import { say } from "./lib/words.js";
+
+/** What each kind of node gets when it is made. */
+const WIDGETS = {
+  ISI_Iterate: addRunView,
+  ISI_Outpaint: addOutpaintFrame,
+  ISI_OutpaintCanvas: addOutpaintFrame,
+};
 
 const runViewOf = (node) => node?.widgets?.find((widget) => widget.runView)?.runView;
 
@@ -72,7 +80,7 @@ app.registerExtension({
   },
 
   nodeCreated(node) {
-    if (node.comfyClass === "ISI_Iterate") addRunView(node);
+    WIDGETS[node.comfyClass]?.(node);
   },
 
   getNodeMenuItems(node) {

@@ -77,3 +77,63 @@ export function sidesOf(extend, size) {
   sides[sides.right || !sides.left ? "right" : "left"] += roundUp(canvas.width, extend.multiple_of) - canvas.width;
   return sides;
 }
+
+const LARGEST = 16384;
+const [ACROSS, DOWN] = [["left", "right", "width"], ["top", "bottom", "height"]];
+const same = (a, b) => Object.keys(a).every((side) => a[side] === b[side]);
+
+/** The multiple that sides are to be dragged to: the widget's own, and 8 for an exact size (a latent's cell). */
+export const snapOf = (extend) => (extend.multiple_of >= 1 ? extend.multiple_of : 8);
+
+/**
+ * `sides` with those named in `wanted` moved as near to it as leaves the canvas a multiple of `multiple` on that
+ * axis, no side too long, and something of the picture in sight.
+ */
+export function movedSides(sides, wanted, size, multiple) {
+  const result = { ...sides };
+  for (const [first, last, length] of [ACROSS, DOWN]) {
+    for (const [side, other] of [[first, last], [last, first]]) {
+      if (wanted[side] === undefined) continue;
+      const rest = size[length] + result[other];
+      const least = Math.max(-LARGEST, SMALLEST - rest, Math.min(SMALLEST, size[length]) - size[length] - Math.min(0, result[other]));
+      const [low, high] = [Math.ceil((rest + least) / multiple), Math.floor((rest + LARGEST) / multiple)];
+      const count = Math.min(Math.max(Math.round((rest + wanted[side]) / multiple), low), high);
+      result[side] = count * multiple - rest;
+    }
+  }
+  return result;
+}
+
+/** `extend` with the anchor that comes nearest to a picture `left` and `top` from the canvas's corner. */
+export function nearestAnchor(extend, size, { left, top }) {
+  const ways = Object.keys(ANCHORS).map((anchor) => ({ ...extend, anchor }));
+  const [down, across] = ANCHORS[extend.anchor];
+  const far = (way) => {
+    const sides = sidesOf(way, size);
+    const [y, x] = ANCHORS[way.anchor]; // of those that come to the same, the one most like the present
+    return Math.hypot(sides.left - left, sides.top - top) + 0.001 * Math.hypot(y - down, x - across);
+  };
+  return ways.reduce((best, way) => (far(way) < far(best) ? way : best), extend);
+}
+
+/**
+ * The widgets' values that make these sides: said as `extend` says it where that can (a size with one of its
+ * anchors), else as sides. Percent are whole, so they come as near as they can.
+ */
+export function valuesFor(sides, size, extend) {
+  const canvas = canvasSize(size, sides);
+  if (extend.extend === "size") {
+    const anchors = [extend.anchor, ...Object.keys(ANCHORS)];
+    const anchor = anchors.find((each) => same(sides, sidesFor(size, canvas, each)));
+    if (anchor && Math.max(canvas.width, canvas.height) <= LARGEST) return { extend: "size", ...canvas, anchor };
+  }
+  const percent = extend.unit === "percent";
+  const said = (side, length) => (percent ? Math.round((100 * sides[side]) / size[length]) : sides[side]);
+  const fits = (multiple) => canvas.width % multiple === 0 && canvas.height % multiple === 0;
+  return {
+    extend: "sides",
+    left: said("left", "width"), top: said("top", "height"), right: said("right", "width"), bottom: said("bottom", "height"),
+    unit: percent ? "percent" : "pixels",
+    multiple_of: percent || fits(snapOf(extend)) ? snapOf(extend) : 1,
+  };
+}
