@@ -2,6 +2,7 @@
 import { app } from "../../scripts/app.js";
 import { loadStyles } from "./lib/dom.js";
 import { chain } from "./lib/lifetime.js";
+import { addModelBadge } from "./lib/model_badge.js";
 import { addOutpaintFrame } from "./lib/outpaint_frame.js";
 import { addRunView, STRIP_SIZE } from "./lib/run_view.js";
 import { scriptWidget } from "./lib/script_editor.js";
@@ -10,7 +11,9 @@ import { say } from "./lib/words.js";
 
 /** What each kind of node gets when it is made. */
 const WIDGETS = {
+  ISI_InspectModel: addModelBadge,
   ISI_Iterate: addRunView,
+  ISI_LoadConcatModel: addModelBadge,
   ISI_Outpaint: addOutpaintFrame,
   ISI_OutpaintCanvas: addOutpaintFrame,
 };

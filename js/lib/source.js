@@ -5,8 +5,11 @@ const [MUTED, BYPASSED] = [2, 4];
 /** More links than any sane chain; ends the walk in a graph that is connected in a circle. */
 const LONGEST = 100;
 
+/** Whether a node runs: it is neither muted nor bypassed. */
+export const isActive = (node) => node.mode !== MUTED && node.mode !== BYPASSED;
+
 /** The subgraph nodes that lead from the root graph to `graph`, outermost first. Of several copies the first. */
-function pathTo(graph, from = app.rootGraph) {
+export function pathTo(graph, from = app.rootGraph) {
   if (graph === from) return [];
   for (const node of from.nodes) {
     const rest = node.subgraph && pathTo(graph, node.subgraph);

@@ -28,6 +28,16 @@ export default {
   "viewer.with_input": "Input",
   "viewer.continue": "Continue from here",
 
+  "badge.channels": { "one": "{count} channel", "other": "{count} channels" },
+  "badge.ambiguous": "Nothing in the file tells these kinds apart: choose one in the input kind.",
+  "badge.missing": "still needs {inputs}",
+  "badge.ready": "has all that it needs",
+  "badge.nothing": "Nothing more to connect.",
+  "badge.connect": "Connect the model to {node}; it needs {inputs}.",
+  "badge.use": "Use it in the node {node}.",
+  "badge.show": "Show this node",
+  "badge.elsewhere": "Another node decides the file: it is looked at when the graph runs.",
+
   "editor.example": "{what all steps share} first step; (second:1.3); third @denoise=.4 *2",
   "editor.as_run": "as run",
   "editor.as_run_tip": "The plan of the last run, with every number",

@@ -28,6 +28,16 @@ export default {
   "viewer.with_input": "입력 이미지",
   "viewer.continue": "여기서 이어 가기",
 
+  "badge.channels": { "other": "채널 {count}개" },
+  "badge.ambiguous": "파일만으로는 이 종류들을 구분할 수 없습니다. 입력 kind에서 하나를 고르세요.",
+  "badge.missing": "아직 필요한 입력: {inputs}",
+  "badge.ready": "필요한 입력이 모두 연결되었습니다",
+  "badge.nothing": "더 연결할 것이 없습니다.",
+  "badge.connect": "모델을 {node}에 연결하세요. 필요한 입력: {inputs}",
+  "badge.use": "{node} 노드에서 사용하세요.",
+  "badge.show": "이 노드 보기",
+  "badge.elsewhere": "다른 노드가 파일을 정합니다. 실행할 때 확인합니다.",
+
   "editor.example": "{모든 단계에 공통인 프롬프트} 첫 단계; (두 번째:1.3); 세 번째 @denoise=.4 *2",
   "editor.as_run": "실행된 계획",
   "editor.as_run_tip": "마지막 실행의 계획과 모든 수치",

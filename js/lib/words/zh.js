@@ -28,6 +28,16 @@ export default {
   "viewer.with_input": "输入图像",
   "viewer.continue": "从这里继续",
 
+  "badge.channels": { "other": "{count} 个通道" },
+  "badge.ambiguous": "仅凭文件无法区分这些种类：请在 kind（种类）中选择一个。",
+  "badge.missing": "还需要 {inputs}",
+  "badge.ready": "所需输入均已连接",
+  "badge.nothing": "无需再连接其他输入。",
+  "badge.connect": "请将模型连接到 {node}；它需要 {inputs}。",
+  "badge.use": "请在节点 {node} 中使用。",
+  "badge.show": "显示此节点",
+  "badge.elsewhere": "文件由其他节点决定：运行时才会检查。",
+
   "editor.example": "{所有步骤共有的提示词} 第一步; (第二步:1.3); 第三步 @denoise=.4 *2",
   "editor.as_run": "实际运行",
   "editor.as_run_tip": "上一次运行的计划，含全部数值",

@@ -1,0 +1,115 @@
+/** What a model still needs connected in the open graph. */
+import { app } from "../../../scripts/app.js";
+import { isActive, pathTo, sourceOf, widgetValue } from "./source.js";
+
+/** Nodes that take a MODEL and that models with more channels than the latent's are made for. */
+const CONSUMERS = ["ISI_ConcatConditioning", "ISI_ICLight", "ISI_EditGuider", "ISI_Iterate"];
+const FILLERS = ["ISI_ConcatConditioning", "ISI_ICLight"];
+const CONDITIONER = "ISI_ConcatConditioner";
+/** ComfyUI's own nodes that fill the channels of a kind; they write into the conditioning and take no MODEL. */
+const HOST_NODES = {
+  inpaint: "InpaintModelConditioning",
+  "instruct-pix2pix": "InstructPixToPixConditioning",
+  "upscale-x4": "SD_4XUpscale_Conditioning",
+  zero123: "StableZero123_Conditioning",
+  svd: "SVD_img2vid_Conditioning",
+};
+/** Loaders, the folder that each lists, and the widget that names the file in it. */
+const LOADERS = {
+  ISI_LoadConcatModel: ["", "file"],
+  CheckpointLoaderSimple: ["checkpoints/", "ckpt_name"],
+  UNETLoader: ["diffusion_models/", "unet_name"],
+};
+const LONGEST = 100;
+
+/** The nodes of a graph and of the subgraphs in it, without muted and bypassed ones. */
+function* nodesOf(graph = app.rootGraph) {
+  for (const node of graph.nodes.filter(isActive)) {
+    yield node;
+    if (node.subgraph) yield* nodesOf(node.subgraph);
+  }
+}
+
+/** The file that a loader loads, as `FOLDER/NAME`; undefined for other nodes and where another node decides it. */
+export function fileOf(node, path = pathTo(node.graph)) {
+  const [folder, name] = LOADERS[node.comfyClass] ?? [];
+  const value = name && path && widgetValue({ node, path }, name);
+  return value && folder + value;
+}
+
+/** The active nodes in the graph that load `file`. */
+export const loadersOf = (file) => [...nodesOf()].filter((node) => fileOf(node) === file);
+
+/** The nodes that the MODEL at an input of `node` comes through, the nearest first; the last one loads it. */
+export function modelChain(node) {
+  const chain = [];
+  let source = sourceOf(node, "model");
+  while (source && chain.length < LONGEST) {
+    chain.push(source.node);
+    const next = source.node.inputs.find((input) => input.type === "MODEL");
+    source = next ? sourceOf(source.node, next.name, source.path) : null;
+  }
+  return chain;
+}
+
+/** Which of the inputs `names` a node has but nothing comes into. */
+function unconnected(node, names) {
+  const inputs = new Set(node.inputs.filter((input) => !input.widget).map((input) => input.name));
+  return [...new Set(names)].filter((name) => inputs.has(name) && !sourceOf(node, name));
+}
+
+const required = (node) => Object.keys(node.constructor.nodeData?.input?.required ?? {});
+
+/** The facts of the kind that a model is to `node`, whose own `kind` may decide; null if that stays open. */
+function factsAt(node, kinds) {
+  const chosen = node.widgets?.find((widget) => widget.name === "kind")?.value;
+  return kinds.find((kind) => kind.name === chosen) ?? (kinds.length === 1 ? kinds[0] : null);
+}
+
+/**
+ * `{rows, connect}`: `rows` are the nodes that the model of one of `loaders` goes to, `{node, missing}` with the
+ * names of inputs that it needs there and that nothing comes into. `connect` are the facts of the kind if no node
+ * fills its channels yet, else null. `kinds` are the facts of what the model may be, from /isi/model.
+ */
+export function needsOf(loaders, kinds) {
+  const rows = [];
+  const add = (node, names) => rows.push({ node, missing: unconnected(node, names) });
+  let filled = false;
+  for (const node of nodesOf()) {
+    const hosts = kinds.some((kind) => HOST_NODES[kind.name] === node.comfyClass);
+    if (hosts) add(node, required(node));
+    if (!CONSUMERS.includes(node.comfyClass)) {
+      filled ||= hosts;
+      continue;
+    }
+    const chain = modelChain(node);
+    if (!loaders.some((loader) => chain.includes(loader))) continue;
+    const facts = factsAt(node, kinds);
+    const before = chain.some((each) => FILLERS.includes(each.comfyClass));
+    filled ||= FILLERS.includes(node.comfyClass);
+    if (node.comfyClass === "ISI_Iterate" && facts?.needs.length && !before) {
+      const image = facts.needs.includes("image") ? ["image"] : [];
+      add(node, [...required(node), ...image, "conditioner"]);
+      const conditioner = conditionerOf(node);
+      if (conditioner) add(conditioner, facts.needs.filter((name) => name !== "mask"));
+      filled ||= Boolean(conditioner);
+    } else if (node.comfyClass === "ISI_ICLight") {
+      const light = String(node.widgets.find((widget) => widget.name === "file")?.value);
+      add(node, [...required(node), ...(/fbc/i.test(light) ? ["background"] : [])]);
+    } else {
+      add(node, [...(before ? [] : (facts?.needs ?? [])), ...required(node)]);
+    }
+  }
+  const [facts] = kinds;
+  return { rows, connect: kinds.length === 1 && facts.node && !filled ? facts : null };
+}
+
+/** The conditioner of an ISI Iterate that fills a model's channels, among those that act one after the other. */
+function conditionerOf(node) {
+  let source = sourceOf(node, "conditioner");
+  for (let left = LONGEST; source && left; left--) {
+    if (source.node.comfyClass === CONDITIONER) return source.node;
+    source = sourceOf(source.node, "conditioner", source.path);
+  }
+  return null;
+}
