@@ -4,6 +4,7 @@ import { loadStyles } from "./lib/dom.js";
 import { chain } from "./lib/lifetime.js";
 import { addModelBadge } from "./lib/model_badge.js";
 import { addOutpaintFrame } from "./lib/outpaint_frame.js";
+import { addReleaseView } from "./lib/release_view.js";
 import { addRunView, STRIP_SIZE } from "./lib/run_view.js";
 import { scriptWidget } from "./lib/script_editor.js";
 import { addLoop } from "./lib/starter.js";
@@ -11,6 +12,7 @@ import { say } from "./lib/words.js";
 
 /** What each kind of node gets when it is made. */
 const WIDGETS = {
+  ISI_DifferentialDiffusion: addReleaseView,
   ISI_InspectModel: addModelBadge,
   ISI_Iterate: addRunView,
   ISI_LoadConcatModel: addModelBadge,

@@ -24,8 +24,8 @@ export function fileUrl(value) {
 }
 
 /** The address of the picture that comes into the input `name` of `node`, where the page knows it; else null. */
-export function inputPicture(node, name = "image") {
-  const source = sourceOf(node, name);
+export function inputPicture(node, name = "image", path = undefined) {
+  const source = sourceOf(node, name, path);
   if (source?.node.outputs[source.slot]?.type !== "IMAGE") return null;
   const file = LOADERS.includes(source.node.comfyClass) && widgetValue(source, "image");
   if (file) return fileUrl(file);
@@ -36,6 +36,33 @@ export function inputPicture(node, name = "image") {
 const wholePicture = (size) => size && { x: 0, y: 0, ...size };
 
 /**
+ * The mask that comes into the input `name` of `node`, where the page knows it; else null: `{url, channel, inverted}`,
+ * with the channel of the picture there that holds it (0 to 3, red to alpha), from 0 to 255.
+ */
+export function inputMask(node, name = "mask", path = undefined) {
+  const source = sourceOf(node, name, path);
+  if (source?.node.outputs[source.slot]?.type !== "MASK") return null;
+  if (source.node.comfyClass === "InvertMask") {
+    const mask = inputMask(source.node, "mask", source.path);
+    return mask && { ...mask, inverted: !mask.inverted };
+  }
+  if (source.node.comfyClass === "ImageToMask") {
+    return channelOf(inputPicture(source.node, "image", source.path), widgetValue(source, "channel"), false);
+  }
+  const file = [...LOADERS, "LoadImageMask"].includes(source.node.comfyClass) && widgetValue(source, "image");
+  if (!file) return null;
+  return channelOf(fileUrl(file), LOADERS.includes(source.node.comfyClass) ? "alpha" : widgetValue(source, "channel"), true);
+}
+
+/** The mask of a picture's channel, as the host's loaders read it: of transparency, the transparent is 1. */
+function channelOf(url, name, alphaInverted) {
+  const channel = ["red", "green", "blue", "alpha"].indexOf(name);
+  if (!url || channel < 0) return null;
+  if (channel === 3) return { url, channel, inverted: alphaInverted };
+  return { url: `${url}&channel=rgb`, channel, inverted: false }; // colours that no transparency has darkened
+}
+
+/**
  * The picture at an input of a node, fitted into `element`, with a drawing over it.
  *
  * A view shows a part of the plane that the picture lies on, in the picture's pixels: `scene(size)` gives it as
@@ -43,6 +70,7 @@ const wholePicture = (size) => size && { x: 0, y: 0, ...size };
  * a `size` that is null as long as no picture is known. Without a scene nothing is drawn.
  * `draw(pen, view)` draws: `pen` is a 2D context in units of the element (CSS pixels), and `view.x`, `view.y` and
  * `view.scale` take the picture's pixels there. `changed(view)` is called when the picture is another one.
+ * `find()` gives the picture's address, or null; without it, it is the one at the input `image`.
  */
 export class PictureView {
   /** `{width, height}` of the picture in its own pixels; null as long as it is not known. */
@@ -52,31 +80,30 @@ export class PictureView {
   /** `none`, `loading`, `shown` or `failed`. */
   state = "none";
   #origin = [0, 0];
-  #picture = element("img", { className: "isi-picture-image", alt: "", draggable: false, decoding: "async" });
+  /** The `img` itself; its pixels can be read while the state is `shown`. */
+  image = element("img", { className: "isi-picture-image", alt: "", draggable: false, decoding: "async" });
   #canvas = element("canvas", { className: "isi-picture-over", aria: { hidden: "true" } });
   #options;
-  #node;
   #frame = 0;
 
-  constructor(node, { input = "image", scene = wholePicture, draw, changed }) {
-    this.#node = node;
-    this.#options = { input, scene, draw, changed };
-    this.element = element("div", { className: "isi-picture" }, this.#picture, this.#canvas);
+  constructor(node, { find = () => inputPicture(node), scene = wholePicture, draw, changed }) {
+    this.#options = { find, scene, draw, changed };
+    this.element = element("div", { className: "isi-picture" }, this.image, this.#canvas);
   }
 
   /** Follows the source of the picture and the size of the element as long as `lifetime` lasts. */
   live(lifetime) {
-    lifetime.listen(this.#picture, "load", () => {
-      const { naturalWidth: width, naturalHeight: height } = this.#picture;
+    lifetime.listen(this.image, "load", () => {
+      const { naturalWidth: width, naturalHeight: height } = this.image;
       this.#become("shown", { width, height });
     });
-    lifetime.listen(this.#picture, "error", () => {
+    lifetime.listen(this.image, "error", () => {
       if (this.state !== "loading") return;
       // What a browser can't show (TIFF, for one) the server may be able to turn into what it can.
-      if (!this.#picture.src.includes("&preview=")) this.#picture.src += "&preview=jpeg;85";
+      if (!this.image.src.includes("&preview=")) this.image.src += "&preview=jpeg;85";
       else this.#become("failed", null);
     });
-    watch(lifetime, () => inputPicture(this.#node, this.#options.input), (url) => this.#load(url));
+    watch(lifetime, this.#options.find, (url) => this.#load(url));
     watch(lifetime, () => Math.round(this.#density() * 100), () => this.redraw());
     const resized = new ResizeObserver(() => this.redraw());
     resized.observe(this.element);
@@ -84,8 +111,9 @@ export class PictureView {
       resized.disconnect();
       cancelAnimationFrame(this.#frame);
       this.#frame = 0;
-      this.#load(null);
+      this.image.removeAttribute("src");
       this.#canvas.width = this.#canvas.height = 0;
+      Object.assign(this, { state: "none", size: null });
     });
   }
 
@@ -108,15 +136,15 @@ export class PictureView {
   }
 
   #load(url) {
-    if (url) this.#picture.src = url + app.getRandParam(); // a file may have been written anew under its name
-    else this.#picture.removeAttribute("src");
+    if (url) this.image.src = url + app.getRandParam(); // a file may have been written anew under its name
+    else this.image.removeAttribute("src");
     this.#become(url ? "loading" : "none", url ? this.size : null);
   }
 
   #become(state, size) {
     this.state = state;
     this.size = size;
-    this.#picture.hidden = state === "none" || state === "failed";
+    this.image.hidden = state === "none" || state === "failed";
     this.#options.changed?.(this);
     this.redraw();
   }
@@ -142,7 +170,7 @@ export class PictureView {
       (height - scene.height * this.scale) / 2 - scene.y * this.scale,
     ];
     if (this.size) {
-      const { style } = this.#picture;
+      const { style } = this.image;
       style.left = `${this.x(0)}px`;
       style.top = `${this.y(0)}px`;
       style.width = `${this.size.width * this.scale}px`;

@@ -64,6 +64,22 @@ export default {
   "frame.bad_ratio": "This aspect ratio can't be read: write it as 16:9 or as a number such as 1.78.",
   "frame.bad_sides": "These sides leave nothing of the picture: cut less.",
 
+  "heat.label": "At which step each pixel of the mask is released",
+  "heat.first": "step 1",
+  "heat.never": "never",
+  "heat.ramp": "From black to white: connect the mask to see it.",
+  "heat.unknown": "The mask is known after a run: here from black to white.",
+  "heat.off": "Strength 0: the node is off.",
+  "heat.exact": { "one": "{count} step, as connected.", "other": "{count} steps, as connected." },
+  "heat.estimate": {
+    "one": "Estimate: {count} step of the scheduler normal.",
+    "other": "Estimate: {count} steps of the scheduler normal."
+  },
+  "heat.estimate_sd": {
+    "one": "Estimate: {count} step of the scheduler normal, SD 1.5 or SDXL.",
+    "other": "Estimate: {count} steps of the scheduler normal, SD 1.5 or SDXL."
+  },
+
   "script.nothing": "nothing",
   "script.repeat": "The repeat *",
   "script.number": "a number",

@@ -64,6 +64,16 @@ export default {
   "frame.bad_ratio": "가로세로 비율을 읽을 수 없습니다. 16:9 또는 1.78 같은 숫자로 쓰세요.",
   "frame.bad_sides": "이미지가 모두 잘려 나갑니다. 덜 자르세요.",
 
+  "heat.label": "마스크의 각 픽셀이 풀리는 스텝",
+  "heat.first": "스텝 1",
+  "heat.never": "풀리지 않음",
+  "heat.ramp": "검정에서 흰색까지입니다. 마스크를 연결하면 여기에 보입니다.",
+  "heat.unknown": "마스크는 실행 후에 알 수 있습니다. 여기서는 검정에서 흰색까지입니다.",
+  "heat.off": "strength가 0이라 노드가 꺼져 있습니다.",
+  "heat.exact": "연결된 대로 {count}스텝입니다.",
+  "heat.estimate": "normal 스케줄러 {count}스텝 기준 추정입니다.",
+  "heat.estimate_sd": "SD 1.5 또는 SDXL, normal 스케줄러 {count}스텝 기준 추정입니다.",
+
   "script.nothing": "빈 값",
   "script.repeat": "반복 *",
   "script.number": "숫자",

@@ -64,6 +64,16 @@ export default {
   "frame.bad_ratio": "无法读取此宽高比：请写成 16:9，或 1.78 这样的数字。",
   "frame.bad_sides": "这些边会把图像全部裁掉：请少裁一些。",
 
+  "heat.label": "蒙版的每个像素在第几步被释放",
+  "heat.first": "第 1 步",
+  "heat.never": "从不",
+  "heat.ramp": "从黑到白：连接蒙版即可在此查看。",
+  "heat.unknown": "运行后才知道蒙版：这里显示从黑到白。",
+  "heat.off": "strength 为 0：节点不起作用。",
+  "heat.exact": "{count} 步，与所连接的一致。",
+  "heat.estimate": "按 normal 调度器 {count} 步估计。",
+  "heat.estimate_sd": "按 SD 1.5 或 SDXL、normal 调度器 {count} 步估计。",
+
   "script.nothing": "空",
   "script.repeat": "重复 *",
   "script.number": "数字",
