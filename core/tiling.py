@@ -47,7 +47,7 @@ class Tiling:
                 f"Tiles of {self.tile} px are too small for this model: it needs at least {least} px. "
                 "Set tile_size to 0 (automatic) or higher."
             )
-        if self.tile and self.overlap >= self.tile:
+        if self.tile and -(-self.overlap // ratio) >= self.tile // ratio:
             raise ValueError(
                 f"The overlap ({self.overlap} px) must be smaller than the tile ({self.tile} px): "
                 "lower overlap, or set tile_size to 0 (automatic)."

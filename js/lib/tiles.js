@@ -1,0 +1,145 @@
+/**
+ * Where tiles lie and what they cost, in the browser. `core/tiles.py`, `core/tiling.py`, `core/cost.py` and
+ * `core/upscale_plan.py` are the reference and say why; both sides are held to `tests/vectors/tiles.json`.
+ *
+ * An axis is `{length, tile, starts, wrap}`, a layout `{rows, columns}`; units are latent cells or pixels.
+ */
+
+const GRAIN = 16;
+const LEAST_CELLS = 8;
+const STAGE_GRAIN = 16;
+/** The longest side of an automatic tile in pixels: of models of about a megapixel, and of SD 1.x and 2.x. */
+export const AUTO_TILE = 1216;
+export const SMALL_AUTO_TILE = 768;
+export const GIGAPIXEL = 10 ** 9;
+
+const ceilDiv = (value, by) => Math.ceil(value / by);
+const floorTo = (value, multiple) => Math.floor(value / multiple) * multiple;
+const ascending = (starts) => [...new Set(starts)].sort((a, b) => a - b);
+const count = (axis) => axis.starts.length;
+const range = (length, at) => Array.from({ length }, (_, i) => at(i));
+
+/** Rounds halves to even numbers, as Python does. */
+function round(value) {
+  const low = Math.floor(value);
+  if (value - low !== 0.5) return Math.round(value);
+  return low % 2 ? low + 1 : low;
+}
+
+/** As few tiles as cover `length`, evenly spread, each sharing at least `overlap` with the next. */
+export function fitAxis(length, tile, overlap, { multiple = 1, wrap = false, fit = true } = {}) {
+  overlap = ceilDiv(overlap, multiple) * multiple;
+  tile = Math.max(floorTo(tile, multiple), overlap + multiple);
+  if (wrap) {
+    const tiles = ceilDiv(length, tile - overlap);
+    if (fit || tiles === 1) {
+      tile = Math.min(ceilDiv(length, tiles * multiple) * multiple + overlap, length + overlap);
+    }
+    const starts = range(tiles, (i) => Math.min(ceilDiv(i * length, tiles * multiple) * multiple, length - 1));
+    return { length, tile, starts: ascending(starts), wrap };
+  }
+  if (tile >= length) return { length, tile: length, starts: [0], wrap };
+  const tiles = ceilDiv(length - overlap, tile - overlap);
+  if (fit) tile = ceilDiv(length + (tiles - 1) * overlap, tiles * multiple) * multiple;
+  const last = length - tile;
+  const starts = range(tiles, (i) => Math.min(ceilDiv(i * last, (tiles - 1) * multiple) * multiple, last));
+  return { length, tile, starts: ascending(starts), wrap };
+}
+
+/** The same tiles moved by a fraction (0..1) of the distance between two of them. */
+export function shiftAxis(axis, fraction, multiple = 1) {
+  const { length, starts, wrap } = axis;
+  if (wrap) {
+    const offset = floorTo(Math.floor((fraction * length) / starts.length), multiple);
+    return { ...axis, starts: starts.map((start) => (start + offset) % length).sort((a, b) => a - b) };
+  }
+  if (starts.length === 1) return axis;
+  const stride = Math.max(...starts.slice(1).map((start, i) => start - starts[i]));
+  const offset = floorTo(Math.floor(fraction * stride), multiple);
+  const last = starts.at(-1);
+  return { ...axis, starts: ascending([...starts, last + stride].map((start) => Math.min(Math.max(start - offset, 0), last))) };
+}
+
+const scaleAxis = (axis, by) => ({ ...axis, length: axis.length * by, tile: axis.tile * by, starts: axis.starts.map((start) => start * by) });
+
+/** A tile of an axis as runs of the canvas, `[start, length]` each: one, or more where it goes over the end. */
+export function pieces({ length, tile, starts }, index) {
+  const runs = [];
+  for (let done = 0; done < tile; ) {
+    const at = (starts[index] + done) % length;
+    const size = Math.min(tile - done, length - at);
+    runs.push([at, size]);
+    done += size;
+  }
+  return runs;
+}
+
+export const tilesIn = ({ rows, columns }) => count(rows) * count(columns);
+
+/** Cells computed over cells of the canvas; 1 is no redundant work. */
+export const redundancy = ({ rows, columns }) =>
+  ((count(rows) * rows.tile) / rows.length) * ((count(columns) * columns.tile) / columns.length);
+
+/** What is wrong with a tiling for a model with `ratio` pixels a latent cell: `{key, ...numbers}`, or null. */
+export function fault({ tile, overlap }, ratio) {
+  const least = LEAST_CELLS * ratio;
+  if (tile && tile < least) return { key: "small", tile, least };
+  if (tile && ceilDiv(overlap, ratio) >= Math.floor(tile / ratio)) return { key: "overlap", tile, overlap };
+  const most = Math.floor(AUTO_TILE / 4);
+  if (!tile && overlap > most) return { key: "auto", overlap, most };
+  return null;
+}
+
+/**
+ * Tiles over a canvas of `height` x `width` latent cells of `ratio` pixels. `tiling` is
+ * `{tile, overlap, batch, shift, wrap}` in pixels; `tile` 0 is at most `auto` and fitted.
+ */
+export function tileLayout({ tile, overlap, wrap }, height, width, ratio, auto) {
+  const axis = (length, wraps) =>
+    fitAxis(length, Math.floor((tile || auto) / ratio), ceilDiv(overlap, ratio), {
+      multiple: Math.max(1, Math.floor(GRAIN / ratio)), wrap: wraps, fit: !tile,
+    });
+  return { rows: axis(height, wrap === "both"), columns: axis(width, wrap !== "off") };
+}
+
+/**
+ * The cost of sampling a picture of `[height, width]` pixels for `steps` steps: `{layout, tiles, calls,
+ * redundancy, dilated}`, the layout in pixels. `dilated` is DemoFusion's stride (1: none).
+ */
+export function stageCost([height, width], steps, tiling, { ratio, auto }, dilated = 1) {
+  const cells = [ceilDiv(height, ratio), ceilDiv(width, ratio)];
+  let layout = tileLayout(tiling, ...cells, ratio, auto);
+  if (tiling.shift) layout = { rows: shiftAxis(layout.rows, 0.5), columns: shiftAxis(layout.columns, 0.5) };
+  const limit = Math.floor((tiling.tile || auto) / ratio);
+  const sparse = dilated > 1 ? Math.max(dilated, ceilDiv(Math.max(...cells), limit)) : 1;
+  const tiles = tilesIn(layout);
+  const batches = ceilDiv(tiles, tiling.batch) + (sparse > 1 ? ceilDiv(sparse ** 2, tiling.batch) : 0);
+  return {
+    layout: { rows: scaleAxis(layout.rows, ratio), columns: scaleAxis(layout.columns, ratio) },
+    tiles,
+    calls: steps * batches,
+    redundancy: redundancy(layout) + (sparse > 1 ? 1 : 0),
+    dilated: sparse,
+  };
+}
+
+/** `[height, width]` after upscaling: the target (a side of 0 follows the aspect), else by `factor`; or null. */
+export function targetSize(height, width, factor, targetHeight = 0, targetWidth = 0) {
+  const aspect = width / height;
+  const size = targetHeight || targetWidth
+    ? [targetHeight || round(targetWidth / aspect), targetWidth || round(targetHeight * aspect)]
+    : [round(height * factor), round(width * factor)];
+  return factor > 0 || targetHeight || targetWidth ? size.map((side) => Math.max(1, side)) : null;
+}
+
+/** `[height, width]` of all stages from `size` to `target`; 0 stages: each at most twice as large as the last. */
+export function stageSizes(size, target, stages = 0) {
+  const growth = Math.max(target[0] / size[0], target[1] / size[1]);
+  const number = stages || Math.max(1, growth > 1 ? Math.ceil(Math.log2(growth) - 1e-9) : 1);
+  const between = (before, after, share) => Math.max(1, round((before * (after / before) ** share) / STAGE_GRAIN)) * STAGE_GRAIN;
+  return range(number, (i) =>
+    i === number - 1 ? target : [between(size[0], target[0], (i + 1) / number), between(size[1], target[1], (i + 1) / number)]);
+}
+
+/** The strides of DemoFusion in stages of these sizes, for a picture of `size`. */
+export const stageStride = (size, [height, width]) => round(Math.max(height / size[0], width / size[1]));
