@@ -21,6 +21,7 @@ def alpha_bar(first: float, last: float) -> Tensor:
     return torch.cumprod(1 - betas, 0).float()
 
 
+END = 49407  # ends a text, and pads it
 ALPHA_BAR = alpha_bar(0.00085, 0.012)  # SD 1
 ALPHA_BAR_X4 = alpha_bar(1e-4, 2e-2)  # the x4 upscaler, for the latent and for the small picture's noise
 
@@ -53,7 +54,7 @@ class Text(nn.Module):
         config = mini.TEXT | {
             "hidden_act": "quick_gelu",
             "max_position_embeddings": 77,
-            "eos_token_id": 49407,
+            "eos_token_id": END,
         }
         self.text_model = CLIPTextModel_(config, torch.float32, "cpu", comfy.ops.disable_weight_init)
         self.text_model.embeddings.token_embedding = nn.Identity()
@@ -82,21 +83,23 @@ class Text(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """eps(x, t, text), or v for upscale-x4; extra channels are already in x, a noise level is the label."""
+    """eps(x, t, text), or v for upscale-x4; extra channels are already in x, a noise level is the label.
+    The text model is the family's and stays as stage `text` left it."""
 
     def __init__(self, kind: str, tokens: Tensor) -> None:
         super().__init__()
         self.unet = mini.build_unet(kind).diffusion_model
-        self.text = Text(tokens)
+        self.text = Text(tokens).requires_grad_(False)
 
     def forward(self, x: Tensor, t: Tensor, tokens: Tensor, label: Tensor | None = None) -> Tensor:
         texts, index = torch.unique(tokens, dim=0, return_inverse=True)
-        return self.unet(x, t, context=self.text(texts)[index], y=label)
+        with torch.no_grad():
+            context = self.text(texts)[index]
+        return self.unet(x, t, context=context, y=label)
 
 
 def start_from_base(denoiser: Denoiser, base: dict[str, Tensor]) -> None:
-    """Copies base's weights; new input channels start at zero, so that the first step draws what base draws.
-    The text model is the family's and stays as it is."""
+    """Copies base's weights; new input channels start at zero, so that the first step draws what base draws."""
     own = denoiser.state_dict()
     if denoiser.unet.num_classes is not None:
         nn.init.zeros_(own["unet.label_emb.weight"])
@@ -105,4 +108,7 @@ def start_from_base(denoiser: Denoiser, base: dict[str, Tensor]) -> None:
             value = nn.functional.pad(value, (0, 0, 0, 0, 0, own[key].shape[1] - value.shape[1]))
         own[key] = value
     denoiser.load_state_dict(own)
-    denoiser.text.requires_grad_(False)
+    if denoiser.unet.num_classes is None:  # what t means stays the same, and need not be stored again
+        for name, part in denoiser.unet.named_modules():
+            if name == "time_embed" or name.endswith("emb_layers"):
+                part.requires_grad_(False)

@@ -14,6 +14,7 @@ from .autoencoder import PICTURE, SCALES
 from .captions import phrase
 from .denoiser import ALPHA_BAR, ALPHA_BAR_X4, Denoiser, Tokens, start_from_base
 from .loop import Run, Settings
+from .text import train_text
 
 PHRASINGS = 4
 
@@ -46,10 +47,13 @@ def said(drawn: list[world.Scene], tokens: Tokens, seed: int) -> Tensor:
     return torch.tensor([[tokens(phrase(s, rng)) for _ in range(PHRASINGS)] for s in drawn])
 
 
-def channels(kind: str, extra: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
-    """A batch's extra channels, and the class labels of a kind that has them."""
+def channels(
+    kind: str, extra: Tensor, chance: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor | None]:
+    """A batch's extra channels, and the class labels of a kind that has them. The text is dropped where
+    `chance` is below 0.1."""
     if kind == "instruct-pix2pix":  # dropped alone and with the text, so that three-way guidance works
-        kept = torch.rand(len(extra), generator=generator) >= 0.1
+        kept = (chance < 0.05) | (chance >= 0.15)
         return extra * kept[:, None, None, None], None
     if kind == "upscale-x4":  # noised to a level that is the label (Ho et al., 2021)
         level = torch.randint(0, 351, (len(extra),), generator=generator)
@@ -169,14 +173,15 @@ def lessons(of: Settings, kind: str, tokens: Tokens) -> Lessons:
 
 
 def train_denoiser(of: Settings, kind: str) -> None:
-    """Base from scratch with its text model; the other kinds from base."""
+    """Base from scratch, to the text model's words; the other kinds from base."""
     tokens = Tokens()
     taught = lessons(of, kind, tokens)
     net = Denoiser(kind, tokens.vocabulary())
-    autoencoder.initialise(net, seed=4)
+    autoencoder.initialise(net.unet, seed=4)
     if kind == "base":
         nn.init.zeros_(net.unet.out[2].weight)
-        nn.init.normal_(net.text.rows, std=0.1)
+        learned = torch.load(of.work / "text.pt", map_location="cpu")["ema"]
+        net.text.load_state_dict({k[5:]: v for k, v in learned.items() if k.startswith("text.")})
     else:
         start_from_base(net, torch.load(of.work / "base.pt", map_location="cpu")["ema"])
     net = net.to(of.device)
@@ -186,7 +191,8 @@ def train_denoiser(of: Settings, kind: str) -> None:
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         index = torch.randint(0, len(taught.latents), (of.batch,), generator=generator)
         text = taught.texts[index, torch.randint(0, PHRASINGS, (of.batch,), generator=generator)].clone()
-        text[torch.rand(of.batch, generator=generator) < 0.1] = empty
+        chance = torch.rand(of.batch, generator=generator)
+        text[chance < 0.1] = empty
         z = taught.latents[index]
         # t is stratified in the batch: the same distribution, less variance.
         t = (torch.arange(of.batch) + torch.rand(of.batch, generator=generator)) * 1000 / of.batch
@@ -197,11 +203,12 @@ def train_denoiser(of: Settings, kind: str) -> None:
         target = noise if kind != "upscale-x4" else abar.sqrt() * noise - (1 - abar).sqrt() * z
         label = None
         if taught.extra is not None:
-            more, label = channels(kind, taught.extra[index], generator)
+            more, label = channels(kind, taught.extra[index], chance, generator)
             x = torch.cat((x, more), 1)
         label = None if label is None else label.to(of.device)
-        guess = net(x.to(of.device), t.to(of.device), text.to(of.device), label)
-        error = (guess - target.to(of.device)).pow(2).mean((1, 2, 3))
+        with torch.autocast(of.device, torch.bfloat16):
+            guess = net(x.to(of.device), t.to(of.device), text.to(of.device), label)
+        error = (guess.float() - target.to(of.device)).pow(2).mean((1, 2, 3))
         # At high noise the loss of eps hardly sees the picture, and there the text decides it. 1 / abar makes
         # it the loss of v (Salimans & Ho, 2022); bounded, for the last timesteps would drown the rest.
         weight = 1 / schedule[t].to(of.device) if kind != "upscale-x4" else torch.ones_like(error)
@@ -215,6 +222,8 @@ def train(name: str, of: Settings) -> None:
     """Runs the stage of that name."""
     if name == "decoder":
         autoencoder.train_decoder(of)
+    elif name == "text":
+        train_text(of)
     elif name in SCALES:
         autoencoder.train_both(of, name)
     else:
