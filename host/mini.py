@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets" / "mini"
 MANIFEST = "weights.json"
+UPSCALER = "upscaler-2x"
 CONTEXT = 96
 TOKENS = 49408
 

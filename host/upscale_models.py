@@ -18,20 +18,26 @@ from ..core.blend import TileWeights
 from ..core.lanczos import lanczos
 from ..core.srcnn import SRCNN, sharpen_luma, srcnn_from
 from ..core.tiles import fit_layout
+from . import mini
 
 LANCZOS = "lanczos"
+MINI = f"mini/{mini.UPSCALER}"
 FOLDER = "upscale_models"
 
 
 def upscaler_names() -> list[str]:
-    """What the user can choose: Lanczos, or a file of the folder `upscale_models`."""
-    return [LANCZOS, *folder_paths.get_filename_list(FOLDER)]
+    """What the user can choose: Lanczos, the mini model, or a file of the folder `upscale_models`."""
+    return [LANCZOS, MINI, *folder_paths.get_filename_list(FOLDER)]
 
 
 def load_upscaler(name: str) -> ImageModelDescriptor | SRCNN | None:
     """The network in a file of `upscale_models`; None for Lanczos. Raises ValueError for any other file."""
     if name == LANCZOS:
         return None
+    if name == MINI:
+        descriptor = ModelLoader().load_from_state_dict(mini.read_weights(mini.UPSCALER))
+        assert isinstance(descriptor, ImageModelDescriptor)  # the file is the one that was shipped
+        return descriptor.eval()
     path = folder_paths.get_full_path_or_raise(FOLDER, name)
     expected = (
         f"{name} is no upscaler: expected an image model that spandrel knows (ESRGAN, SwinIR, DAT, HAT, ...) "

@@ -99,7 +99,7 @@ class Denoiser(nn.Module):
 
 
 def start_from_base(denoiser: Denoiser, base: dict[str, Tensor]) -> None:
-    """Copies base's weights; new input channels start at zero, so that the first step draws what base draws."""
+    """Copies base's weights; new input channels start at zero: the first step draws what base draws."""
     own = denoiser.state_dict()
     if denoiser.unet.num_classes is not None:
         nn.init.zeros_(own["unet.label_emb.weight"])

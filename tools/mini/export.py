@@ -17,7 +17,7 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "assets" / "mini"
 NAMES = ("vae", "vae-f4", "base", "depth", "upscale-x4", "instruct-pix2pix", "inpaint", "ic-light-fc",
-         "ic-light-fbc")  # fmt: skip
+         "ic-light-fbc", "upscaler-2x")  # fmt: skip
 
 
 def write(name: str, tensors: dict[str, Tensor], steps: int) -> None:
@@ -59,9 +59,11 @@ def export(work: Path, name: str) -> None:
     if name.startswith("vae"):
         write(name, torch.load(work / f"{name}.finished.pt", map_location="cpu"), state["step"])
         return
+    if name == "upscaler-2x":
+        return write(name, state["ema"], state["step"])
     unet, text = split(state["ema"])
     if name == "base":
-        write("text", text, state["step"])
+        write("text", text, torch.load(work / "text.pt", map_location="cpu")["step"])
     else:
         unet = difference(unet, split(torch.load(work / "base.pt", map_location="cpu")["ema"])[0])
     write(name, unet, state["step"])

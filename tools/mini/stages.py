@@ -9,12 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from host import mini
+
 from . import autoencoder, world
 from .autoencoder import PICTURE, SCALES
 from .captions import phrase
 from .denoiser import ALPHA_BAR, ALPHA_BAR_X4, Denoiser, Tokens, start_from_base
 from .loop import Run, Settings
 from .text import train_text
+from .upscaler import train_upscaler
 
 PHRASINGS = 4
 
@@ -224,6 +227,8 @@ def train(name: str, of: Settings) -> None:
         autoencoder.train_decoder(of)
     elif name == "text":
         train_text(of)
+    elif name == mini.UPSCALER:
+        train_upscaler(of)
     elif name in SCALES:
         autoencoder.train_both(of, name)
     else:

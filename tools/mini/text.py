@@ -1,9 +1,9 @@
 """Stage `text`: the CLIP text model learns to tell what a caption or an instruction says, before any picture.
 
 SD's text model comes pretrained; one that starts from noise together with the UNet hands it 77 nearly equal
-tokens, of which most are padding, and for thousands of steps the UNet learns to ignore them. Here linear heads
-read from the padding, as CLIP's head reads from the end token, each thing that can be said; the heads are then
-thrown away and the text model stays as it is in all denoising stages, as SD's did.
+tokens, most of them padding, and for thousands of steps the UNet learns to ignore them. Here linear heads
+read each thing that can be said from the end token, as CLIP's head does, and from the padding after it; they
+are then thrown away, and the text model stays as it is in all denoising stages, as SD's did.
 """
 
 from __future__ import annotations
@@ -75,53 +75,73 @@ def lesson(rng: Random) -> tuple[str, list[int]]:
 
 
 def waves(length: int, width: int) -> Tensor:
-    """Sines and cosines of the position (Vaswani et al., 2017), `[length, width]`: with them "the word before"
-    is a rotation, which attention finds at once; from noise it does not find whose colour is whose."""
+    """Sines and cosines of the position (Vaswani et al., 2017), `[length, width]`: "the word before" is then
+    a rotation, which attention finds at once; from noise it does not find whose colour is whose."""
     place = torch.arange(length)[:, None] / 10000 ** (torch.arange(0, width, 2) / width)
     return 0.15 * torch.stack((place.sin(), place.cos()), -1).flatten(1)
 
 
+class Readers(nn.Module):
+    """Linear heads on the text model's context `[B, 77, width]`."""
+
+    def __init__(self, width: int, nouns: list[int]) -> None:
+        super().__init__()
+        self.nouns = nouns
+        self.near = [1 + SHAPE_HEADS[head] for head in BEFORE]
+        self.whole = nn.Linear(width, sum(HEADS))
+        self.nouns_own = nn.Linear(width, sum(self.near))
+
+    def all_told(self, context: Tensor, places: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of all heads at `places` `[B, READ]`, and the share of texts read without a fault."""
+        read = torch.gather(context, 1, places[..., None].expand(-1, -1, context.shape[2]))
+        errors, right = [], []
+        for column, logits in enumerate(self.whole(read).split(HEADS, -1)):
+            label = labels[:, column, None].expand(-1, READ)
+            errors.append(cross_entropy(logits.flatten(0, 1), label.flatten()))
+            right.append((logits.argmax(-1) == label).all(1))
+        return torch.stack(errors).sum(), torch.stack(right).all(0).float().mean()
+
+    def whose(self, context: Tensor, ids: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Which colour is whose: among several shapes, each shape's word knows the words before it.
+        Cross-entropy, and the share that is right."""
+        named = labels[:, len(SHAPE_HEADS) - 1 : -len(SCENE_HEADS) : len(SHAPE_HEADS)] > 0
+        several = named.sum(1, keepdim=True) > 1
+        errors, right = [context.new_zeros(())], [context.new_ones(1)]
+        for kind, noun in enumerate(self.nouns):
+            row, place = ((ids == noun) & several).nonzero(as_tuple=True)
+            if len(row) == 0:
+                continue
+            for head, logits in zip(
+                BEFORE, self.nouns_own(context[row, place]).split(self.near, -1), strict=True
+            ):
+                label = labels[row, kind * len(SHAPE_HEADS) + head]
+                errors.append(cross_entropy(logits, label) / len(SHAPES))
+                right.append((logits.argmax(-1) == label).float())
+        return torch.stack(errors).sum(), torch.cat(right).mean()
+
+
 def train_text(of: Settings) -> None:
-    """Cross-entropy of all heads at the end token and at some of the padding after it, and of what stands
-    before each shape's word at that word."""
+    """Until every text is read right at its end token and at some of the padding after it."""
     tokens = Tokens()
     text = Text(tokens.vocabulary())
     initialise(text, seed=4)
     nn.init.normal_(text.rows, std=0.1)
     text.text_model.embeddings.position_embedding.weight.data.copy_(waves(77, text.rows.shape[1]))
-    width, near = text.rows.shape[1], [1 + SHAPE_HEADS[head] for head in BEFORE]
-    heads = {"heads": nn.Linear(width, sum(HEADS)), "near": nn.Linear(width, sum(near))}
-    net = nn.ModuleDict({"text": text} | heads).to(of.device)
-    empty, nouns = tokens(""), [tokens(kind)[1] for kind in SHAPES]
+    readers = Readers(text.rows.shape[1], [tokens(kind)[1] for kind in SHAPES])
+    net = nn.ModuleDict({"text": text, "readers": readers}).to(of.device)
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         rng = Random(step)
         drawn = [lesson(rng) if rng.random() > 0.05 else ("", [UNSAID] * len(HEADS)) for _ in range(BATCH)]
-        ids = torch.tensor([tokens(words) if words else empty for words, _ in drawn])
+        ids = torch.tensor([tokens(words) for words, _ in drawn])
         labels = torch.tensor([label for _, label in drawn]).to(of.device)
         ends = (ids == END).int().argmax(1, keepdim=True)
-        room = ids.shape[1] - ends
-        places = ends + (torch.rand(len(ids), READ, generator=generator) * room).long()
+        places = ends + (torch.rand(len(ids), READ, generator=generator) * (ids.shape[1] - ends)).long()
         places[:, 0] = ends[:, 0]
-        context = net["text"](ids.to(of.device))
-        read = torch.gather(context, 1, places.to(of.device)[..., None].expand(-1, -1, context.shape[2]))
-        errors, right = [], []
-        for column, logits in enumerate(net["heads"](read).split(HEADS, -1)):
-            label = labels[:, column, None].expand(-1, READ)
-            errors.append(cross_entropy(logits.flatten(0, 1), label.flatten()))
-            right.append((logits.argmax(-1) == label).all(1))
-        bound = []
-        told_all = torch.stack(right).all(0).float().mean()
-        # Which colour is whose: among several shapes, each shape's word knows the words before it.
-        for kind, noun in enumerate(nouns):
-            several = (labels[:, len(SHAPE_HEADS) - 1 : -len(SCENE_HEADS) : len(SHAPE_HEADS)] > 0).sum(1) > 1
-            row, place = ((ids.to(of.device) == noun) & several[:, None]).nonzero(as_tuple=True)
-            if len(row) == 0:
-                continue
-            for head, logits in zip(BEFORE, net["near"](context[row, place]).split(near, -1), strict=True):
-                owner = labels[row, kind * len(SHAPE_HEADS) + head]
-                errors.append(cross_entropy(logits, owner) / len(SHAPES))
-                bound.append((logits.argmax(-1) == owner).float().mean())
-        return torch.stack(errors).sum(), {"right": told_all.item(), "bound": torch.stack(bound).mean().item()}
+        ids = ids.to(of.device)
+        context = text(ids)
+        error, right = readers.all_told(context, places.to(of.device), labels)
+        error_whose, bound = readers.whose(context, ids, labels)
+        return error + error_whose, {"right": right.item(), "bound": bound.item()}
 
     Run("text", net, loss, of.work, of.steps, rate=2e-3, decay=0.99).train()
