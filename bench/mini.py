@@ -14,12 +14,14 @@ from pathlib import Path
 from random import Random
 
 import torch
+from torch.nn.functional import interpolate
 
 from ..tests.host.harness import Host
 from ..tools.mini import captions, judge, world
 
 COUNT = int(os.environ.get("MINI_COUNT", "200"))
 ASSETS = Path(__file__).resolve().parents[1] / "assets" / "mini"
+TWICE = {"factor": 2.0, "width": 0, "height": 0, "tile_size": 512, "overlap": 32, "allow_gigapixel": False}
 ATTRIBUTES = ("colour", "background", "shape", "size", "place")
 
 
@@ -133,7 +135,7 @@ def bench_depth(host: Host) -> list[tuple[str, str, str]]:
     studio, scores = Studio(host, "depth"), []
     for i, scene in enumerate(drawn(COUNT // 4, seed=5)):
         depth = world.render(scene).depth[None, :, :, None].expand(-1, -1, -1, 3)
-        seen = judge.read(studio.shown(prompt(scene), i, depth=depth, kind="sd2-depth"))
+        seen = judge.read(studio.shown(prompt(scene), i, depth=depth))
         mask = sum((s.mask.float() for s in seen.shapes), torch.zeros(128, 128))
         scores.append(float(torch.corrcoef(torch.stack((mask.flatten(), depth[0, :, :, 0].flatten())))[0, 1]))
     mean = torch.tensor(scores).nan_to_num().mean()
@@ -150,7 +152,7 @@ def bench_edit(host: Host) -> list[tuple[str, str, str]]:
             world.repaint(scene, rng.choice(free)) if ground else world.recolour(scene, 0, rng.choice(free))
         )
         words, after = make
-        row = right(after, studio.shown(words, i, cfg=5.0, image=pixels(scene), kind="instruct-pix2pix"))
+        row = right(after, studio.shown(words, i, cfg=5.0, image=pixels(scene)))
         name = "background" if ground else "colour"
         edited.append(row[name])
         kept.append(all(row[a] for a in ATTRIBUTES if a != name))
@@ -165,7 +167,7 @@ def bench_inpaint(host: Host) -> list[tuple[str, str, str]]:
         truth, mask = pixels(scene), torch.zeros(1, 128, 128)
         x, y = (int(128 * v) // 8 * 8 for v in (scene.shapes[0].x, scene.shapes[0].y))
         mask[:, max(0, y - 32) : y + 32, x : x + 40] = 1
-        filled = studio.shown(prompt(scene), i, image=truth, mask=mask, kind="inpaint")
+        filled = studio.shown(prompt(scene), i, image=truth, mask=mask)
         (latent,) = host.call("VAEEncode", pixels=truth, vae=base.vae)
         (latent,) = host.call("SetLatentNoiseMask", samples=latent, mask=mask)
         plain = base.sample(base.model, base.text(prompt(scene)), base.negative, latent, i)
@@ -189,6 +191,38 @@ def bench_relight(host: Host, kind: str) -> list[tuple[str, str, str]]:
     return [(f"{kind}: light side / shape kept", "95 / 95 %", share(rows, ("light", "shape")))]
 
 
+def bench_x4(host: Host) -> list[tuple[str, str, str]]:
+    """The picture from a quarter of its size, against bicubic; and how noise on the small one costs."""
+    studio, count = Studio(host, "upscale-x4"), max(4, COUNT // 10)
+    gain, levels = 0.0, dict.fromkeys((0, 120, 240, 350), 0.0)
+    for i, scene in enumerate(drawn(count, seed=9)):
+        truth = pixels(scene)
+        small = interpolate(truth.movedim(-1, 1), scale_factor=0.25, mode="area")
+        cubic = interpolate(small, scale_factor=4, mode="bicubic").clamp(0, 1).movedim(1, -1)
+        for level in levels:
+            made = studio.shown(prompt(scene), i, cfg=1.0, image=small.movedim(1, -1), noise_level=level)
+            levels[level] += psnr(made, truth[0]) / count
+            gain += (psnr(made, truth[0]) - psnr(cubic, truth)) / count if level == 0 else 0
+    row = " / ".join(f"{v:.1f}" for v in levels.values())
+    return [
+        ("upscale-x4: PSNR over bicubic, clean input", ">= +2 dB", f"{gain:+.1f} dB"),
+        ("upscale-x4: PSNR at noise levels 0 / 120 / 240 / 350", "monotone", f"{row} dB"),
+    ]
+
+
+def bench_upscaler(host: Host) -> list[tuple[str, str, str]]:
+    gains = []
+    for scene in drawn(COUNT // 4, seed=10):
+        truth = pixels(scene)
+        small = interpolate(truth.movedim(-1, 1), scale_factor=0.5, mode="area").movedim(1, -1)
+        made, plain = (
+            host.call("ISI_UpscaleImage", image=small, model_name=name, **TWICE)[0]
+            for name in ("mini/upscaler-2x", "lanczos")
+        )
+        gains.append(psnr(made, truth) - psnr(plain, truth))
+    return [("upscaler-2x: PSNR over Lanczos", "-", f"{sum(gains) / len(gains):+.1f} dB")]
+
+
 def bench_time(host: Host) -> list[tuple[str, str, str]]:
     started = time.perf_counter()
     studio = Studio(host, "base")
@@ -210,6 +244,8 @@ def main() -> None:
         "inpaint": [bench_inpaint],
         "ic-light-fc": [lambda host: bench_relight(host, "ic-light-fc")],
         "ic-light-fbc": [lambda host: bench_relight(host, "ic-light-fbc")],
+        "upscale-x4": [bench_x4],
+        "upscaler-2x": [bench_upscaler],
     }
     print(f"| What ({COUNT} prompts) | Target | Measured |\n|---|---|---|")
     for kind, measures in benches.items():

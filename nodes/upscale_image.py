@@ -94,7 +94,8 @@ class UpscaleImage(io.ComfyNode):
                     "model_name",
                     options=upscaler_names(),
                     default=LANCZOS,
-                    tooltip="lanczos, or a file in models/upscale_models (SRCNN weights too).",
+                    tooltip="lanczos, a file in models/upscale_models (SRCNN weights too), or the tiny model "
+                    "that comes with ISI and knows flat shapes.",
                 ),
                 io.Float.Input(
                     "factor",

@@ -100,10 +100,11 @@ def train_both(of: Settings, name: str) -> None:
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         x = batch(data, generator, of.device)
-        mean, logvar = vae.quant_conv(vae.encoder(x)).chunk(2, 1)
-        logvar = logvar.clamp(-20, 10)
-        noise = torch.randn(mean.shape, generator=generator).to(of.device)
-        y = vae.decoder(vae.post_quant_conv(mean + noise * (0.5 * logvar).exp()))
+        with torch.autocast(of.device, torch.bfloat16):
+            mean, logvar = vae.quant_conv(vae.encoder(x)).float().chunk(2, 1)
+            logvar = logvar.clamp(-20, 10)
+            noise = torch.randn(mean.shape, generator=generator).to(of.device)
+            y = vae.decoder(vae.post_quant_conv(mean + noise * (0.5 * logvar).exp())).float()
         kl = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
         error, logged = distance(y, x)
         return error + 2e-4 * kl, logged | {"kl": kl.item()}
@@ -128,7 +129,9 @@ def train_decoder(of: Settings) -> None:
         with torch.no_grad():
             z = vae.encode(x)
         z = z + 0.05 / SCALES["vae"] * torch.randn(z.shape, generator=generator).to(of.device)
-        return distance(vae.decoder(vae.post_quant_conv(z)), x)
+        with torch.autocast(of.device, torch.bfloat16):
+            y = vae.decoder(vae.post_quant_conv(z)).float()
+        return distance(y, x)
 
     run = Run("decoder", vae, loss, of.work, of.steps, rate=1.5e-3, decay=0.998)
     run.train()
