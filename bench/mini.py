@@ -17,7 +17,8 @@ import torch
 from torch.nn.functional import interpolate
 
 from ..tests.host.harness import Host
-from ..tools.mini import captions, judge, world
+from ..tests.host.studio import Studio, caption, pixels, psnr, right
+from ..tools.mini import judge, world
 
 COUNT = int(os.environ.get("MINI_COUNT", "200"))
 ASSETS = Path(__file__).resolve().parents[1] / "assets" / "mini"
@@ -35,72 +36,8 @@ def drawn(count: int, seed: int, unseen: bool = False) -> list[world.Scene]:
     return out
 
 
-def prompt(scene: world.Scene) -> str:
-    shape = scene.shapes[0]
-    where = captions.WHERE[shape.place][0]
-    return f"{captions.article(captions.noun(shape))} {where} on {captions.ground(scene)}"
-
-
-def right(scene: world.Scene, picture: torch.Tensor) -> dict[str, bool]:
-    """Which attributes of a one-shape scene the picture has."""
-    seen, told = judge.read(picture), scene.shapes[0]
-    found = seen.shapes[0] if seen.shapes else None
-    return {
-        "colour": found is not None and found.colour == told.colour,
-        "background": seen.background == scene.background,
-        "shape": found is not None and found.kind == told.kind,
-        "size": found is not None and found.size == told.size,
-        "place": found is not None and found.place == told.place,
-        "light": seen.light == scene.light,
-    }
-
-
 def share(rows: list[dict[str, bool]], names=ATTRIBUTES) -> str:
     return " / ".join(f"{100 * sum(r[n] for r in rows) / len(rows):.0f}" for n in names)
-
-
-def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float(-10 * torch.log10((a - b).pow(2).mean()))
-
-
-def pixels(scene: world.Scene, size: tuple[int, int] = (128, 128)) -> torch.Tensor:
-    """`[1, H, W, 3]`."""
-    return world.render(scene, *size).picture.movedim(0, -1)[None]
-
-
-class Studio:
-    """One kind of model on a real host, and the nodes around it."""
-
-    def __init__(self, host: Host, kind: str):
-        self.host = host
-        self.model, self.clip, self.vae = host.call("ISI_MiniCheckpoint", kind=kind)
-        self.negative = self.text("")
-
-    def text(self, words: str):
-        return self.host.call("CLIPTextEncode", clip=self.clip, text=words)[0]
-
-    def sample(self, model, positive, negative, latent, seed: int, cfg: float = 5.0) -> torch.Tensor:
-        """The decoded picture `[H, W, 3]` after 20 euler steps."""
-        settings = {"steps": 20, "cfg": cfg, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-        inputs = {"model": model, "positive": positive, "negative": negative, "latent_image": latent}
-        (out,) = self.host.call("KSampler", seed=seed, **inputs, **settings)
-        return self.host.call("VAEDecode", samples=out, vae=self.vae)[0][0]
-
-    def draw(self, words: str, seed: int, size: tuple[int, int] = (128, 128)) -> torch.Tensor:
-        (latent,) = self.host.call("EmptyLatentImage", width=size[1], height=size[0], batch_size=1)
-        return self.sample(self.model, self.text(words), self.negative, latent, seed)
-
-    def shown(self, words: str, seed: int, cfg: float = 5.0, **sources) -> torch.Tensor:
-        """Draws with the kind's extra channels, through ISI_ConcatConditioning."""
-        model, positive, negative, latent = self.host.call(
-            "ISI_ConcatConditioning",
-            model=self.model,
-            positive=self.text(words),
-            negative=self.negative,
-            vae=self.vae,
-            **sources,
-        )
-        return self.sample(model, positive, negative, latent, seed, cfg)
 
 
 def bench_vae(host: Host) -> list[tuple[str, str, str]]:
@@ -119,7 +56,7 @@ def bench_base(host: Host) -> list[tuple[str, str, str]]:
 
     def score(count: int, seed: int, unseen: bool = False, size=(128, 128)) -> str:
         scenes = drawn(count, seed, unseen)
-        return share([right(s, studio.draw(prompt(s), i, size)) for i, s in enumerate(scenes)])
+        return share([right(s, studio.draw(caption(s), i, size)) for i, s in enumerate(scenes)])
 
     head = "colour / background / shape / size / place"
     return [
@@ -135,7 +72,7 @@ def bench_depth(host: Host) -> list[tuple[str, str, str]]:
     studio, scores = Studio(host, "depth"), []
     for i, scene in enumerate(drawn(COUNT // 4, seed=5)):
         depth = world.render(scene).depth[None, :, :, None].expand(-1, -1, -1, 3)
-        seen = judge.read(studio.shown(prompt(scene), i, depth=depth))
+        seen = judge.read(studio.shown(caption(scene), i, depth=depth))
         mask = sum((s.mask.float() for s in seen.shapes), torch.zeros(128, 128))
         scores.append(float(torch.corrcoef(torch.stack((mask.flatten(), depth[0, :, :, 0].flatten())))[0, 1]))
     mean = torch.tensor(scores).nan_to_num().mean()
@@ -167,10 +104,10 @@ def bench_inpaint(host: Host) -> list[tuple[str, str, str]]:
         truth, mask = pixels(scene), torch.zeros(1, 128, 128)
         x, y = (int(128 * v) // 8 * 8 for v in (scene.shapes[0].x, scene.shapes[0].y))
         mask[:, max(0, y - 32) : y + 32, x : x + 40] = 1
-        filled = studio.shown(prompt(scene), i, image=truth, mask=mask)
+        filled = studio.shown(caption(scene), i, image=truth, mask=mask)
         (latent,) = host.call("VAEEncode", pixels=truth, vae=base.vae)
         (latent,) = host.call("SetLatentNoiseMask", samples=latent, mask=mask)
-        plain = base.sample(base.model, base.text(prompt(scene)), base.negative, latent, i)
+        plain = base.sample(base.model, base.text(caption(scene)), base.negative, latent, i)
         hole = mask[0] == 1
         own += float((filled - truth[0])[hole].pow(2).mean())
         other += float((plain - truth[0])[hole].pow(2).mean())
@@ -186,7 +123,7 @@ def bench_relight(host: Host, kind: str) -> list[tuple[str, str, str]]:
         sources = {"image": pixels(scene), "mask": world.render(scene).matte[None]}
         if kind == "ic-light-fbc":
             sources["background"] = pixels(replace(after, shapes=()))
-        words = f"{prompt(after)}, light from the {after.light}"
+        words = f"{caption(after)}, light from the {after.light}"
         rows.append(right(after, studio.shown(words, i, cfg=3.0, kind=kind, **sources)))
     return [(f"{kind}: light side / shape kept", "95 / 95 %", share(rows, ("light", "shape")))]
 
@@ -200,7 +137,7 @@ def bench_x4(host: Host) -> list[tuple[str, str, str]]:
         small = interpolate(truth.movedim(-1, 1), scale_factor=0.25, mode="area")
         cubic = interpolate(small, scale_factor=4, mode="bicubic").clamp(0, 1).movedim(1, -1)
         for level in levels:
-            made = studio.shown(prompt(scene), i, cfg=1.0, image=small.movedim(1, -1), noise_level=level)
+            made = studio.shown(caption(scene), i, cfg=1.0, image=small.movedim(1, -1), noise_level=level)
             levels[level] += psnr(made, truth[0]) / count
             gain += (psnr(made, truth[0]) - psnr(cubic, truth)) / count if level == 0 else 0
     row = " / ".join(f"{v:.1f}" for v in levels.values())

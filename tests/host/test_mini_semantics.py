@@ -1,50 +1,15 @@
-"""What the embedded models make of the pack's nodes, read back by programs: does the colour follow the script,
-does the edit keep the rest? The model card says how often; here a wide margin is left."""
+"""What the embedded models make of the nodes, read back by programs: does the colour follow the script, does
+the edit keep the rest? The model card says how often; here a wide margin is left."""
 
 from random import Random
 
 import pytest
 import torch
-from isi.tools.mini import captions, judge, world
+from isi.tools.mini import judge, world
 
-SAMPLER = {"sampler_name": "euler", "scheduler": "normal"}
+from .studio import Studio, caption, pixels, scene
+
 SEEDS = (1, 2, 3)
-
-
-class Studio:
-    """A mini model and the nodes of a loop."""
-
-    def __init__(self, host, kind="base"):
-        self.host = host
-        self.model, self.clip, self.vae = host.call("ISI_MiniCheckpoint", kind=kind)
-
-    def text(self, words):
-        return self.host.call("CLIPTextEncode", clip=self.clip, text=words)[0]
-
-    def loop(self, script, seed, steps=12, cfg=5.0, denoise=0.8, **inputs):
-        """Every picture of a run, `[N, 128, 128, 3]`."""
-        curve = {"final_denoise": denoise, "curve": "constant", "seed_mode": "increment"}
-        (plan, *_) = self.host.call(
-            "ISI_Script", script=script, steps=steps, cfg=cfg, denoise=denoise, seed=seed, **curve
-        )
-        parts = {"model": self.model, "clip": self.clip, "vae": self.vae, "plan": plan, "negative": ""}
-        *_, run = self.host.call("ISI_Iterate", **parts, **SAMPLER, width=128, height=128, **inputs)
-        return self.host.call("ISI_RunImages", run=run, first=1, last=0, every=1)[0]
-
-    def sample(self, model, positive, negative, latent, seed, cfg=5.0, steps=12):
-        (out,) = self.host.call(
-            "KSampler", model=model, positive=positive, negative=negative, latent_image=latent, seed=seed,
-            steps=steps, cfg=cfg, denoise=1.0, **SAMPLER,
-        )  # fmt: skip
-        return self.host.call("VAEDecode", samples=out, vae=self.vae)[0][0]
-
-    def shown(self, words, seed, cfg=5.0, **sources):
-        """Draws with the kind's own channels, through the one node for all kinds."""
-        model, positive, negative, latent = self.host.call(
-            "ISI_ConcatConditioning", model=self.model, positive=self.text(words), negative=self.text(""),
-            vae=self.vae, kind="auto", **sources,
-        )  # fmt: skip
-        return self.sample(model, positive, negative, latent, seed, cfg)
 
 
 @pytest.fixture(scope="module")
@@ -52,26 +17,13 @@ def studio(host):
     return Studio(host)
 
 
-def scene(colour="red", kind="circle", size="large", background="white", place="centre", light="left"):
-    x, y = world.PLACES[place]
-    return world.Scene((world.Shape(kind, colour, size, place, "plain", x, y),), background, light)
-
-
-def pixels(of, height=128, width=128):
-    return world.render(of, height, width).picture.movedim(0, -1)[None]
-
-
-def caption(of):
-    shape = of.shapes[0]
-    where = captions.WHERE[shape.place][0]
-    return f"{captions.article(captions.noun(shape))} {where} on {captions.ground(of)}"
-
-
 def read(picture):
     """(colour, shape, size, background) of a picture with one shape."""
     seen = judge.read(picture)
     found = seen.shapes[0] if seen.shapes else None
-    return (found.colour, found.kind, found.size, seen.background) if found else (None,) * 3 + (seen.background,)
+    return (
+        (found.colour, found.kind, found.size, seen.background) if found else (None,) * 3 + (seen.background,)
+    )
 
 
 def red_to_blue(picture):
@@ -86,20 +38,17 @@ def test_the_autoencoder_keeps_the_picture(host, studio):
     for _ in range(6):
         of = world.sample_scene(rng, 1, textured=0.0, gradient=0.0)
         picture = pixels(of)
-        (latent,) = host.call("VAEEncode", pixels=picture, vae=studio.vae)
-        (back,) = host.call("VAEDecode", samples=latent, vae=studio.vae)
+        (back,) = host.call("VAEDecode", samples=studio.encode(picture), vae=studio.vae)
         assert (back - picture).pow(2).mean() < 10**-2.4  # 24 dB
         right += read(back[0])[3] == of.background and read(back[0])[0] == of.shapes[0].colour
     assert right >= 5
 
 
-def test_base_follows_the_caption(studio, host):
+def test_base_follows_the_caption(studio):
     rng, colours, grounds, kinds = Random(78), 0, 0, 0
-    (latent,) = host.call("EmptyLatentImage", width=128, height=128, batch_size=1)
     for seed in range(8):
         of = world.sample_scene(rng, 1, textured=0.0, gradient=0.0)
-        picture = studio.sample(studio.model, studio.text(caption(of)), studio.text(""), latent, seed)
-        colour, kind, _, ground = read(picture)
+        colour, kind, _, ground = read(studio.draw(caption(of), seed))
         colours += colour == of.shapes[0].colour
         kinds += kind == of.shapes[0].kind
         grounds += ground == of.background

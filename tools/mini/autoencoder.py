@@ -30,9 +30,9 @@ def initialise(module: nn.Module, seed: int) -> None:
         p.requires_grad_(True)
 
 
-def draw(scenes: list[world.Scene]) -> Tensor:
-    """Pictures of scenes, bytes `[N, 3, PICTURE, PICTURE]`."""
-    return torch.stack([(world.render(s, PICTURE, PICTURE).picture * 255).round().byte() for s in scenes])
+def draw(scenes: list[world.Scene], size: tuple[int, int] = (PICTURE, PICTURE)) -> Tensor:
+    """Pictures of scenes, bytes `[N, 3, height, width]`."""
+    return torch.stack([(world.render(s, *size).picture * 255).round().byte() for s in scenes])
 
 
 def build(name: str) -> AutoencoderKL:

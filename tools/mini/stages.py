@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -20,6 +21,8 @@ from .text import train_text
 from .upscaler import train_upscaler
 
 PHRASINGS = 4
+# Base also draws at these (height, width), in three batches of sixteen; else it would know 128 px alone.
+OTHER_SIZES = ((128, 192), (192, 128), (256, 256))
 
 
 @dataclass
@@ -69,6 +72,16 @@ def base_lessons(of: Settings, tokens: Tokens) -> Lessons:
     drawn = scenes(of, seed=2)
     latents = look(of, autoencoder.draw(drawn))
     return Lessons(latents * SCALES["vae"], said(drawn, tokens, 3))
+
+
+def sized(size: tuple[int, int]) -> Callable[[Settings, Tokens], Lessons]:
+    """Base's lessons at another size: an eighth of the scenes, and not the same ones."""
+
+    def made(of: Settings, tokens: Tokens) -> Lessons:
+        drawn = scenes(replace(of, scenes=of.scenes // 8), seed=60 + size[0] + size[1])
+        return Lessons(look(of, autoencoder.draw(drawn, size)) * SCALES["vae"], said(drawn, tokens, 3))
+
+    return made
 
 
 def depth_lessons(of: Settings, tokens: Tokens) -> Lessons:
@@ -158,6 +171,7 @@ def look(of: Settings, data: Tensor) -> Tensor:
 
 LESSONS = {
     "base": base_lessons,
+    **{f"base-{size[0]}x{size[1]}": sized(size) for size in OTHER_SIZES},
     "depth": depth_lessons,
     "instruct-pix2pix": edit_lessons,
     "inpaint": inpaint_lessons,
@@ -178,7 +192,9 @@ def lessons(of: Settings, kind: str, tokens: Tokens) -> Lessons:
 def train_denoiser(of: Settings, kind: str) -> None:
     """Base from scratch, to the text model's words; the other kinds from base."""
     tokens = Tokens()
-    taught = lessons(of, kind, tokens)
+    every = [lessons(of, kind, tokens)]
+    if kind == "base":
+        every += [lessons(of, f"base-{height}x{width}", tokens) for height, width in OTHER_SIZES]
     net = Denoiser(kind, tokens.vocabulary())
     autoencoder.initialise(net.unet, seed=4)
     if kind == "base":
@@ -192,13 +208,15 @@ def train_denoiser(of: Settings, kind: str) -> None:
     schedule = ALPHA_BAR_X4 if kind == "upscale-x4" else ALPHA_BAR
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        index = torch.randint(0, len(taught.latents), (of.batch,), generator=generator)
-        text = taught.texts[index, torch.randint(0, PHRASINGS, (of.batch,), generator=generator)].clone()
-        chance = torch.rand(of.batch, generator=generator)
+        taught = every[0] if step % 4 else every[step // 4 % len(every)]
+        count = max(1, of.batch * every[0].latents[0].numel() // taught.latents[0].numel())
+        index = torch.randint(0, len(taught.latents), (count,), generator=generator)
+        text = taught.texts[index, torch.randint(0, PHRASINGS, (count,), generator=generator)].clone()
+        chance = torch.rand(count, generator=generator)
         text[chance < 0.1] = empty
         z = taught.latents[index]
         # t is stratified in the batch: the same distribution, less variance.
-        t = (torch.arange(of.batch) + torch.rand(of.batch, generator=generator)) * 1000 / of.batch
+        t = (torch.arange(count) + torch.rand(count, generator=generator)) * 1000 / count
         t = t.long().clamp(max=999)
         noise = torch.randn(z.shape, generator=generator)
         abar = schedule[t][:, None, None, None]

@@ -1,0 +1,94 @@
+"""A mini model with the nodes around it, and programs that read what it draws; for tests and benches."""
+
+import torch
+from isi.tools.mini import captions, judge, world
+
+SAMPLER = {"sampler_name": "euler", "scheduler": "normal"}
+
+
+class Studio:
+    """One kind of mini model on a host of `harness`."""
+
+    def __init__(self, host, kind="base"):
+        self.host = host
+        self.model, self.clip, self.vae = host.call("ISI_MiniCheckpoint", kind=kind)
+        self.negative = self.text("")
+
+    def text(self, words):
+        return self.host.call("CLIPTextEncode", clip=self.clip, text=words)[0]
+
+    def encode(self, picture, mask=None):
+        """The latent of `[1, H, W, 3]`, with a noise mask if there is one."""
+        (latent,) = self.host.call("VAEEncode", pixels=picture, vae=self.vae)
+        return latent if mask is None else self.host.call("SetLatentNoiseMask", samples=latent, mask=mask)[0]
+
+    def sample(self, model, positive, negative, latent, seed, cfg=5.0, steps=20):
+        """The decoded picture `[H, W, 3]`."""
+        (out,) = self.host.call(
+            "KSampler", model=model, positive=positive, negative=negative, latent_image=latent, seed=seed,
+            steps=steps, cfg=cfg, denoise=1.0, **SAMPLER,
+        )  # fmt: skip
+        return self.host.call("VAEDecode", samples=out, vae=self.vae)[0][0]
+
+    def draw(self, words, seed, size=(128, 128), **settings):
+        """Text to image; `size` is (height, width)."""
+        (latent,) = self.host.call("EmptyLatentImage", width=size[1], height=size[0], batch_size=1)
+        return self.sample(self.model, self.text(words), self.negative, latent, seed, **settings)
+
+    def concat(self, words, **sources):
+        """What ISI Concat Conditioning makes of `sources`: model, positive, negative, latent."""
+        sources = {"kind": "auto"} | sources
+        return self.host.call(
+            "ISI_ConcatConditioning", model=self.model, positive=self.text(words), negative=self.negative,
+            vae=self.vae, **sources,
+        )  # fmt: skip
+
+    def shown(self, words, seed, cfg=5.0, steps=20, **sources):
+        """Draws with the kind's extra channels."""
+        return self.sample(*self.concat(words, **sources), seed, cfg, steps)
+
+    def loop(self, script, seed, steps=12, cfg=5.0, denoise=0.8, **inputs):
+        """Every picture of a run of ISI Iterate, `[N, 128, 128, 3]`."""
+        curve = {"final_denoise": denoise, "curve": "constant", "seed_mode": "increment"}
+        (plan, *_) = self.host.call(
+            "ISI_Script", script=script, steps=steps, cfg=cfg, denoise=denoise, seed=seed, **curve
+        )
+        parts = {"model": self.model, "clip": self.clip, "vae": self.vae, "plan": plan, "negative": ""}
+        *_, run = self.host.call("ISI_Iterate", **parts, **SAMPLER, width=128, height=128, **inputs)
+        return self.host.call("ISI_RunImages", run=run, first=1, last=0, every=1)[0]
+
+
+def scene(colour="red", kind="circle", size="large", background="white", place="centre", light="left"):
+    """One plain shape."""
+    x, y = world.PLACES[place]
+    return world.Scene((world.Shape(kind, colour, size, place, "plain", x, y),), background, light)
+
+
+def pixels(of, size=(128, 128)):
+    """A scene as the host's picture `[1, H, W, 3]`."""
+    return world.render(of, *size).picture.movedim(0, -1)[None]
+
+
+def caption(of):
+    """All of a one-shape scene but its light."""
+    shape = of.shapes[0]
+    where = captions.WHERE[shape.place][0]
+    return f"{captions.article(captions.noun(shape))} {where} on {captions.ground(of)}"
+
+
+def right(of, picture):
+    """Which attributes of a one-shape scene a picture `[H, W, 3]` has."""
+    seen, told = judge.read(picture), of.shapes[0]
+    found = seen.shapes[0] if seen.shapes else None
+    return {
+        "colour": found is not None and found.colour == told.colour,
+        "background": seen.background == of.background,
+        "shape": found is not None and found.kind == told.kind,
+        "size": found is not None and found.size == told.size,
+        "place": found is not None and found.place == told.place,
+        "light": seen.light == of.light,
+    }
+
+
+def psnr(a, b):
+    return float(-10 * torch.log10((a - b).pow(2).mean()))

@@ -1,0 +1,132 @@
+"""Each kind of mini model does its job through the node that a user would connect. The model card says how
+well; here a wide margin is left."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from isi.tools.mini import judge, world
+from torch.nn.functional import interpolate
+
+from .studio import Studio, caption, pixels, psnr, right, scene
+
+STEPS = 12
+
+
+def test_depth_puts_the_shape_where_the_map_says(host):
+    studio = Studio(host, "depth")
+    for seed, place in enumerate(("left", "bottom")):
+        of = scene("blue", "circle", "large", "yellow", place)
+        layers = world.render(of)
+        depth = layers.depth[None, :, :, None].expand(-1, -1, -1, 3)
+        picture = studio.shown("a blue circle on a yellow background", seed, steps=STEPS, depth=depth)
+        drawn = judge.name_pixels(picture.movedim(-1, 0)) == judge.NAMES.index("blue")
+        meant = layers.matte > 0.5
+        assert (drawn & meant).sum() > 0.6 * (drawn | meant).sum()
+
+
+def test_pix2pix_obeys_the_instruction_and_keeps_the_rest(host):
+    studio = Studio(host, "instruct-pix2pix")
+    of = scene("red", "square", "large", "white")
+    edits = (world.recolour(of, 0, "blue"), world.repaint(of, "green"))
+    for seed, (words, after) in enumerate(edits):
+        seen = right(after, studio.shown(words, seed, steps=STEPS, image=pixels(of)))
+        assert all(seen[name] for name in ("colour", "background", "size", "place")), (words, seen)
+
+
+def test_more_image_guidance_keeps_more_of_the_picture(host):
+    studio = Studio(host, "instruct-pix2pix")
+    start = pixels(scene("red", "star", "small", "white", "left"))
+    model, positive, negative, latent = studio.concat("make the star blue", image=start)
+    (sampler,) = host.call("KSamplerSelect", sampler_name="euler")
+    (sigmas,) = host.call("BasicScheduler", model=model, scheduler="normal", steps=STEPS, denoise=1.0)
+    lost = []
+    for image_cfg in (0.5, 2.0):
+        (guider,) = host.call(
+            "ISI_EditGuider", model=model, positive=positive, negative=negative, text_cfg=5.0,
+            image_cfg=image_cfg, curve="constant", final_text_cfg=5.0, final_image_cfg=image_cfg,
+        )  # fmt: skip
+        error = 0.0
+        for seed in range(3):
+            (noise,) = host.call("RandomNoise", noise_seed=seed)
+            out, _ = host.call(
+                "SamplerCustomAdvanced", noise=noise, guider=guider, sampler=sampler, sigmas=sigmas,
+                latent_image=latent,
+            )  # fmt: skip
+            (picture,) = host.call("VAEDecode", samples=out, vae=studio.vae)
+            error += float((picture[:, :, 80:] - start[:, :, 80:]).pow(2).mean())
+        lost.append(error)
+    assert lost[1] < lost[0], lost
+
+
+def test_inpaint_continues_the_scene_better_than_base_with_a_mask(host):
+    studio, base = Studio(host, "inpaint"), Studio(host, "base")
+    own = other = 0.0
+    for seed, colour in enumerate(("red", "blue", "purple")):
+        of = scene(colour, "circle", "large", "white")
+        truth, mask = pixels(of), torch.zeros(1, 128, 128)
+        mask[:, 32:96, 64:104] = 1
+        hole = mask[0] == 1
+        words = caption(of)
+        filled = studio.shown(words, seed, steps=STEPS, image=truth, mask=mask)
+        plain = base.sample(
+            base.model, base.text(words), base.negative, base.encode(truth, mask), seed, 5.0, STEPS
+        )
+        own += float((filled - truth[0])[hole].pow(2).mean())
+        other += float((plain - truth[0])[hole].pow(2).mean())
+    assert own < 0.8 * other, (own, other)
+
+
+@pytest.mark.parametrize("kind", ["ic-light-fc", "ic-light-fbc"])
+def test_ic_light_turns_the_shading_and_keeps_the_shape(host, kind):
+    base, sides, shapes = Studio(host), 0, 0
+    for seed, light in enumerate(("left", "right", "top")):
+        before = scene("orange", "square", "large", "blue", light="bottom")
+        after = replace(before, light=light)
+        words = f"{caption(after)}, light from the {light}"
+        background = {"background": pixels(replace(after, shapes=()))} if kind == "ic-light-fbc" else {}
+        model, positive, negative, latent = host.call(
+            "ISI_ICLight", model=base.model, positive=base.text(words), negative=base.negative, vae=base.vae,
+            file=f"mini/{kind}", foreground=pixels(before), mask=world.render(before).matte[None],
+            light_source="none", matte=0.5, **background,
+        )  # fmt: skip
+        seen = right(after, base.sample(model, positive, negative, latent, seed, 3.0, STEPS))
+        sides += seen["light"]
+        shapes += seen["shape"]
+    assert sides >= 2 and shapes >= 2, (sides, shapes)
+
+
+def small_of(picture, factor):
+    return interpolate(picture.movedim(-1, 1), scale_factor=1 / factor, mode="area").movedim(1, -1)
+
+
+def test_x4_is_sharper_than_bicubic_and_noise_costs(host):
+    studio = Studio(host, "upscale-x4")
+    truth = pixels(scene("green", "cross", "large", "white"))
+    small = small_of(truth, 4)
+    cubic = interpolate(small.movedim(-1, 1), scale_factor=4, mode="bicubic").clamp(0, 1).movedim(1, -1)
+    clean, noisy = (
+        psnr(studio.shown("a green cross", 1, 1.0, STEPS, image=small, noise_level=level), truth[0])
+        for level in (0, 300)
+    )
+    assert clean > psnr(cubic, truth) and clean > noisy
+
+
+def test_the_2x_upscaler_is_sharper_than_lanczos(host):
+    truth = pixels(scene("green", "star", "large", "purple"))
+    settings = {"factor": 2.0, "width": 0, "height": 0, "tile_size": 512, "overlap": 32}
+    made, plain = (
+        host.call(
+            "ISI_UpscaleImage", image=small_of(truth, 2), model_name=name, allow_gigapixel=False, **settings
+        )[0]
+        for name in ("mini/upscaler-2x", "lanczos")
+    )
+    assert psnr(made, truth) > psnr(plain, truth) + 1
+
+
+@pytest.mark.parametrize("size", [(100, 76), (1032, 64)])
+def test_any_size_works(host, size):
+    studio = Studio(host)
+    (latent,) = host.call("EmptyLatentImage", width=size[1], height=size[0], batch_size=1)
+    picture = studio.sample(studio.model, studio.text("a zebra"), studio.negative, latent, 1, steps=2)
+    assert picture.shape == (size[0] // 8 * 8, size[1] // 8 * 8, 3) and torch.isfinite(picture).all()
