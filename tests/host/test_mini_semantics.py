@@ -12,7 +12,7 @@ from .studio import Studio, caption, pixels, scene
 SEEDS = (1, 2, 3)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def studio(host):
     return Studio(host)
 
@@ -76,7 +76,8 @@ def test_five_groups_with_drift_lock_keep_the_background(studio, host):
     seen = [read(picture) for picture in pictures]
     assert sum(colour == wanted for (colour, *_), wanted in zip(seen, said, strict=True)) >= 4, seen
     assert all(ground == "white" for *_, ground in seen), seen
-    assert (pictures[-1, :8] - start[0, :8]).mean().abs() < 0.05
+    outside = world.render(scene()).matte == 0
+    assert (pictures[-1] - start[0])[outside].mean().abs() < 0.1
 
 
 def test_an_anchor_keeps_more_of_the_start_than_last(studio, host):

@@ -157,16 +157,16 @@ def upscale_lessons(of: Settings, tokens: Tokens) -> Lessons:
     """The small picture in pixels."""
     drawn = scenes(of, seed=51)
     data = autoencoder.draw(drawn)
-    vae = autoencoder.finished(of.work, "vae-f4", of.device)
-    latents = autoencoder.encode(vae, data, of.device) * SCALES["vae-f4"]
+    latents = look(of, data, "vae-f4") * SCALES["vae-f4"]
     small = interpolate(data / 127.5 - 1, size=latents.shape[-2:], mode="area")
 
     return Lessons(latents, said(drawn, tokens, 53), small)
 
 
-def look(of: Settings, data: Tensor) -> Tensor:
-    """Raw f8 latents of pictures."""
-    return autoencoder.encode(autoencoder.finished(of.work, "vae", of.device), data, of.device)
+def look(of: Settings, data: Tensor, name: str = "vae") -> Tensor:
+    """Raw latents of pictures."""
+    with torch.autocast(of.device, torch.bfloat16):
+        return autoencoder.encode(autoencoder.finished(of.work, name, of.device), data, of.device).float()
 
 
 LESSONS = {
