@@ -51,7 +51,8 @@ def test_another_kind_starts_by_drawing_what_base_draws(tools):
     with torch.no_grad():
         wide = other(torch.cat((x, torch.randn(2, 5, 8, 8)), 1), t, text)
         torch.testing.assert_close(wide, base(x, t, text), atol=1e-5, rtol=1e-5)
-    assert not any(p.requires_grad for p in other.text.parameters())
+    assert not any(p.requires_grad for p in other.unet.time_embed.parameters())
+    assert not any(p.requires_grad for p in denoiser.Denoiser("base", words).text.parameters())
 
 
 def test_a_difference_added_to_base_is_the_kind_itself(tools, tmp_path, monkeypatch):
@@ -119,3 +120,36 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(tools, tmp_path):
     again.train()
     assert again.step == 10
     assert torch.equal(resumed.weight, expected.weight) and torch.equal(again.ema["bias"], whole.ema["bias"])
+
+
+def test_what_a_text_says_is_told_as_it_is_written(tools):
+    from isi.tools.mini import text, world
+
+    scene = world.Scene(
+        (world.Shape("star", "red", "small", "left"), world.Shape("ring", "blue", "large", "top", "dotted")),
+        "white", "bottom",
+    )  # fmt: skip
+    heads = [
+        f"{kind}.{head}" for kind in world.SHAPES for head in ("colour", "size", "place", "texture", "named")
+    ]
+    heads += ["background", "gradient", "light"]
+    options = {"colour": world.COLOURS, "size": world.SIZES, "place": world.PLACES, "texture": world.TEXTURES}
+    options |= {"background": world.COLOURS, "light": world.LIGHTS, "named": ["yes"], "gradient": ["yes"]}
+
+    def said(labels):
+        assert len(labels) == len(heads) == len(text.HEADS)
+        return {
+            head: list(options[head.split(".")[-1]])[label - 1]
+            for head, label in zip(heads, labels, strict=True)
+            if label
+        }
+
+    words = "a red star on the left and a dotted blue ring at the top on a white background"
+    assert said(text.told(scene, words)) == {
+        "star.colour": "red", "star.place": "left", "star.named": "yes", "ring.colour": "blue",
+        "ring.place": "top", "ring.texture": "dotted", "ring.named": "yes", "background": "white",
+    }  # fmt: skip
+    words, after = world.move(scene, 0, "bottom")
+    assert said(text.instructed(scene, words, after)) == {"star.place": "bottom", "star.named": "yes"}
+    words, after = world.repaint(scene, "green")
+    assert said(text.instructed(scene, words, after)) == {"background": "green"}
