@@ -8,6 +8,7 @@ import { addReleaseView } from "./lib/release_view.js";
 import { addRunView, STRIP_SIZE } from "./lib/run_view.js";
 import { scriptWidget } from "./lib/script_editor.js";
 import { addLoop } from "./lib/starter.js";
+import { addTiledSamplingGrid, addUpscaleCostGrid } from "./lib/tile_grid.js";
 import { say } from "./lib/words.js";
 
 /** What each kind of node gets when it is made. */
@@ -18,6 +19,8 @@ const WIDGETS = {
   ISI_LoadConcatModel: addModelBadge,
   ISI_Outpaint: addOutpaintFrame,
   ISI_OutpaintCanvas: addOutpaintFrame,
+  ISI_TiledSampling: addTiledSamplingGrid,
+  ISI_UpscaleCost: addUpscaleCostGrid,
 };
 
 const runViewOf = (node) => node?.widgets?.find((widget) => widget.runView)?.runView;

@@ -1,6 +1,6 @@
 /** What a model still needs connected in the open graph. */
-import { app } from "../../../scripts/app.js";
-import { isActive, pathTo, sourceOf, widgetValue } from "./source.js";
+import { modelChain, nodesOf } from "./models.js";
+import { sourceOf } from "./source.js";
 
 /** Nodes that take a MODEL and that models with more channels than the latent's are made for. */
 const CONSUMERS = ["ISI_ConcatConditioning", "ISI_ICLight", "ISI_EditGuider", "ISI_Iterate"];
@@ -14,43 +14,7 @@ const HOST_NODES = {
   zero123: "StableZero123_Conditioning",
   svd: "SVD_img2vid_Conditioning",
 };
-/** Loaders, the folder that each lists, and the widget that names the file in it. */
-const LOADERS = {
-  ISI_LoadConcatModel: ["", "file"],
-  CheckpointLoaderSimple: ["checkpoints/", "ckpt_name"],
-  UNETLoader: ["diffusion_models/", "unet_name"],
-};
 const LONGEST = 100;
-
-/** The nodes of a graph and of the subgraphs in it, without muted and bypassed ones. */
-function* nodesOf(graph = app.rootGraph) {
-  for (const node of graph.nodes.filter(isActive)) {
-    yield node;
-    if (node.subgraph) yield* nodesOf(node.subgraph);
-  }
-}
-
-/** The file that a loader loads, as `FOLDER/NAME`; undefined for other nodes and where another node decides it. */
-export function fileOf(node, path = pathTo(node.graph)) {
-  const [folder, name] = LOADERS[node.comfyClass] ?? [];
-  const value = name && path && widgetValue({ node, path }, name);
-  return value && folder + value;
-}
-
-/** The active nodes in the graph that load `file`. */
-export const loadersOf = (file) => [...nodesOf()].filter((node) => fileOf(node) === file);
-
-/** The nodes that the MODEL at an input of `node` comes through, the nearest first; the last one loads it. */
-export function modelChain(node) {
-  const chain = [];
-  let source = sourceOf(node, "model");
-  while (source && chain.length < LONGEST) {
-    chain.push(source.node);
-    const next = source.node.inputs.find((input) => input.type === "MODEL");
-    source = next ? sourceOf(source.node, next.name, source.path) : null;
-  }
-  return chain;
-}
 
 /** Which of the inputs `names` a node has but nothing comes into. */
 function unconnected(node, names) {

@@ -24,8 +24,10 @@ export function fileUrl(value) {
 }
 
 /** The address of the picture that comes into the input `name` of `node`, where the page knows it; else null. */
-export function inputPicture(node, name = "image", path = undefined) {
-  const source = sourceOf(node, name, path);
+export const inputPicture = (node, name = "image", path = undefined) => pictureFrom(sourceOf(node, name, path));
+
+/** The address of the picture that a source gives, where the page knows it; else null. */
+export function pictureFrom(source) {
   if (source?.node.outputs[source.slot]?.type !== "IMAGE") return null;
   const file = LOADERS.includes(source.node.comfyClass) && widgetValue(source, "image");
   if (file) return fileUrl(file);
