@@ -1,7 +1,7 @@
 /** The pack's front end: what ComfyUI's page calls, and nothing else. Each part is a module in lib/. */
 import { app } from "../../scripts/app.js";
 import { loadStyles } from "./lib/dom.js";
-import { chain } from "./lib/lifetime.js";
+import { chain, endLost } from "./lib/lifetime.js";
 import { addModelBadge } from "./lib/model_badge.js";
 import { addOutpaintFrame } from "./lib/outpaint_frame.js";
 import { addReleaseView } from "./lib/release_view.js";
@@ -85,6 +85,10 @@ app.registerExtension({
         return made;
       },
     };
+  },
+
+  afterConfigureGraph() {
+    endLost();
   },
 
   nodeCreated(node) {

@@ -1,4 +1,8 @@
 /** What lives as long as a node is in a graph: listeners, timers. All of it ends with the node. */
+import { app } from "../../../scripts/app.js";
+
+/** The nodes that are in a graph, by their lifetimes. */
+const living = new Map();
 
 export class Lifetime {
   #controller = new AbortController();
@@ -20,6 +24,7 @@ export class Lifetime {
   }
 
   end() {
+    living.delete(this);
     this.#controller.abort();
   }
 }
@@ -34,12 +39,24 @@ export function chain(node, event, added) {
   };
 }
 
+/**
+ * Ends what belongs to nodes whose graph is gone. When another graph is opened, ComfyUI tells the nodes of the root
+ * graph that they are removed, but not those inside of subgraphs.
+ */
+export function endLost() {
+  for (const [lifetime, { graph }] of living) {
+    if (graph !== app.rootGraph && app.rootGraph.subgraphs.get(graph?.id) !== graph) lifetime.end();
+  }
+}
+
 /** Runs `begin(lifetime)` whenever the node enters a graph, and ends the lifetime when it leaves it. */
 export function whileInGraph(node, begin) {
   let lifetime = null;
   chain(node, "onAdded", () => {
-    lifetime ??= new Lifetime();
+    if (!lifetime || lifetime.signal.aborted) lifetime = new Lifetime();
+    living.set(lifetime, node);
     begin(lifetime);
+    queueMicrotask(endLost);
   });
   chain(node, "onRemoved", () => {
     lifetime?.end();

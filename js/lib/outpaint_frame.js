@@ -5,6 +5,7 @@
  * side under the hand moves, and where the chosen way of saying it (a ratio, a size with an anchor) can't say that,
  * `extend` becomes `sides`.
  */
+import { asOneChange } from "./change.js";
 import { element } from "./dom.js";
 import { whileInGraph } from "./lifetime.js";
 import { addElement } from "./mount.js";
@@ -118,7 +119,8 @@ export function addOutpaintFrame(node) {
 
   function write(values) {
     if (locked) return;
-    writeExtend(node, values);
+    if (drag) writeExtend(node, values); // the page itself looks for changes when the mouse button goes up
+    else asOneChange(() => writeExtend(node, values));
     refresh();
   }
 
