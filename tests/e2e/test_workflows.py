@@ -1,6 +1,7 @@
 """Every shipped workflow runs on a real server, opens in both front ends, and is what it was saved as."""
 
 import json
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -53,5 +54,13 @@ def test_the_run_button_runs(page):
 
 
 def test_the_server_offers_every_workflow_as_a_template(server):
-    offered = server.get("/workflow_templates")["isi-nodes"]
-    assert set(NAMES) <= set(offered)
+    """Each under the pack's name, with the file that opens and a thumbnail where the page looks for it."""
+    assert sorted(server.get("/workflow_templates")["isi-nodes"]) == NAMES
+    for name in NAMES:
+        address = f"/api/workflow_templates/isi-nodes/{name}"
+        assert server.get(f"{address}.json") == json.loads(
+            (graphs.WORKFLOWS / f"{name}.json").read_text("utf-8")
+        )
+        with urlopen(f"{server.url}{address}.jpg", timeout=30) as answer, Image.open(answer) as picture:
+            assert answer.headers["Content-Type"] == "image/jpeg"
+            assert 512 <= max(picture.size) <= 1024
