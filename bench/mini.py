@@ -127,7 +127,7 @@ def bench_relight(host: Host, kind: str) -> list[tuple[str, str, str]]:
         if kind == "ic-light-fbc":
             sources["background"] = pixels(replace(after, shapes=()))
         words = f"{caption(after)}, light from the {after.light}"
-        rows.append(right(after, studio.shown(words, i, cfg=3.0, kind=kind, **sources)))
+        rows.append(right(after, studio.shown(words, i, cfg=3.0, **sources)))
     return [(f"{kind}: light side / shape kept", "95 / 95 %", share(rows, ("light", "shape")))]
 
 

@@ -10,7 +10,7 @@ class Studio:
     """One kind of mini model on a host of `harness`."""
 
     def __init__(self, host, kind="base"):
-        self.host = host
+        self.host, self.kind = host, kind
         self.model, self.clip, self.vae = host.call("ISI_MiniCheckpoint", kind=kind)
         self.negative = self.text("")
 
@@ -37,10 +37,9 @@ class Studio:
 
     def concat(self, words, **sources):
         """What ISI Concat Conditioning makes of `sources`: model, positive, negative, latent."""
-        sources = {"kind": "auto"} | sources
         return self.host.call(
             "ISI_ConcatConditioning", model=self.model, positive=self.text(words), negative=self.negative,
-            vae=self.vae, **sources,
+            vae=self.vae, kind=self.kind, **sources,
         )  # fmt: skip
 
     def shown(self, words, seed, cfg=5.0, steps=20, **sources):
