@@ -1,4 +1,5 @@
 /** How large a canvas is and where the picture lies on it: `sides_of` of core/canvas.py, number for number. */
+import { roundHalfEven } from "./rounding.js";
 
 /** Where the picture lies on the canvas: 0..1 from the top, 0..1 from the left. */
 export const ANCHORS = {
@@ -22,12 +23,6 @@ export function parseAspect(text) {
   const parts = String(text).toLowerCase().split(/[:/x]/).map(float);
   const ratio = parts.length === 2 ? parts[0] / parts[1] : parts[0];
   return parts.length <= 2 && ratio > 0 && ratio < Infinity ? ratio : null;
-}
-
-/** As Python rounds: halves to the even neighbour. */
-export function roundHalfEven(number) {
-  const below = Math.floor(number);
-  return number - below === 0.5 ? below + Math.abs(below % 2) : Math.round(number);
 }
 
 /** The next multiple of `multiple` that is not less than `length`. */

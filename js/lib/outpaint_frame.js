@@ -7,12 +7,16 @@
  */
 import { asOneChange } from "./change.js";
 import { element } from "./dom.js";
+import { knownSize, sizeOf } from "./known_size.js";
 import { whileInGraph } from "./lifetime.js";
 import { addElement } from "./mount.js";
 import {
   canvasSize, movedSides, nearestAnchor, parseAspect, sidesOf, snapOf, valuesFor,
 } from "./outpaint.js";
+import { drawAmounts, drawFrame, drawPasses, drawReach } from "./outpaint_drawing.js";
+import { passesOf } from "./outpaint_passes.js";
 import { PictureView } from "./picture.js";
+import { sourceOf } from "./source.js";
 import { watch } from "./watch.js";
 import { say } from "./words.js";
 
@@ -23,6 +27,8 @@ const STAND_IN = { width: 1024, height: 1024 };
 /** Room round everything, as a share of it, so that there is somewhere to drag to. */
 const MARGIN = 0.14;
 const LARGE_STEP = 8;
+/** A canvas narrower than this is drawn without its amounts when it has the numbers of passes. */
+const CROWDED = 70;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 /** Which sides a handle moves: [across, down]. The picture itself moves against all four. */
 const PARTS = {
@@ -32,7 +38,6 @@ const PARTS = {
 };
 const outwards = { left: [-1, 0], top: [0, -1], right: [1, 0], bottom: [0, 1] };
 
-const signed = (number) => `${number > 0 ? "+" : "−"}${Math.abs(number)}`;
 const widgetOf = (node, name) => node.widgets.find((widget) => widget.name === name);
 const isExtend = ({ name }) => name === "extend" || name.startsWith("extend.");
 
@@ -66,7 +71,10 @@ export function addOutpaintFrame(node) {
     aria: { label: say(`frame.${part.replace(" ", "_")}`) },
   }));
   const status = element("div", { className: "isi-frame-status", role: "status" });
-  const view = new PictureView(node, { scene, draw, changed: () => refresh() });
+  const known = () => knownSize(sourceOf(node, "image"));
+  const view = new PictureView(node, {
+    find: () => known()?.url ?? null, scene, drawn: () => picture, draw, changed: () => refresh(),
+  });
   view.element.classList.add("isi-frame-stage");
   view.element.append(place, ...handles);
   const root = element("div", { className: "isi-frame" }, presets, view.element, status);
@@ -75,16 +83,22 @@ export function addOutpaintFrame(node) {
   });
   widget.serialize = false;
 
+  /** The size of the picture that comes in, as far as it is known. */
+  let picture = null;
+  let passes = [];
   let extend = readExtend(node);
   let sides = { left: 0, top: 0, right: 0, bottom: 0 };
   let locked = false;
   /** What is being dragged: `{part, at, from, moved, room}`. */
   let drag = null;
 
-  const size = () => view.size ?? STAND_IN;
+  const size = () => picture ?? STAND_IN;
 
   /** Takes over what the widgets say. */
   function refresh() {
+    const found = known();
+    const side = found && sizeOf(found, view.size && [view.size.height, view.size.width]);
+    picture = side && { height: side[0], width: side[1] };
     extend = readExtend(node);
     locked = node.inputs.some((input) => isExtend(input) && input.link != null);
     let trouble = "";
@@ -94,9 +108,12 @@ export function addOutpaintFrame(node) {
       if (!(error instanceof RangeError)) throw error;
       trouble = say(`frame.bad_${error.message}`);
     }
+    passes = node.comfyClass === "ISI_Outpaint" && !trouble
+      ? passesOf(sides, size(), widgetOf(node, "pass_size").value, widgetOf(node, "overlap").value) : [];
     const { width, height } = canvasSize(size(), sides);
     const parts = [`${size().width} × ${size().height} → ${width} × ${height}`];
-    if (!view.size) parts[0] = say(view.state === "failed" ? "frame.failed" : "frame.unknown", { result: parts[0] });
+    if (passes.length) parts.push(say("frame.passes", { count: passes.length }));
+    if (!picture && view.state !== "loading") parts[0] = say(view.state === "failed" ? "frame.failed" : "frame.unknown", { result: parts[0] });
     if (locked) parts.push(say("frame.locked"));
     status.textContent = trouble || parts.join(" · ");
     status.title = status.textContent;
@@ -222,13 +239,16 @@ export function addOutpaintFrame(node) {
       left: view.x(-sides.left), right: view.x(width + sides.right),
       top: view.y(-sides.top), bottom: view.y(height + sides.bottom),
     };
-    const picture = { left: view.x(0), right: view.x(width), top: view.y(0), bottom: view.y(height) };
+    const box = { left: view.x(0), right: view.x(width), top: view.y(0), bottom: view.y(height) };
     const style = getComputedStyle(root);
-    drawFrame(pen, edge, picture, {
+    drawFrame(pen, edge, box, {
       line: style.getPropertyValue("--isi-accent"), empty: view.size ? null : style.getPropertyValue("--isi-stand-in"),
     });
-    drawOverlap(pen, edge, picture);
-    drawAmounts(pen, edge, picture);
+    const reach = widgetOf(node, node.comfyClass === "ISI_Outpaint" ? "blend" : "overlap").value;
+    if (reach > 0) drawReach(pen, edge, box, sides, reach * view.scale);
+    const crowded = passes.length > 1 && Math.min(edge.right - edge.left, edge.bottom - edge.top) < CROWDED;
+    if (passes.length > 1) drawPasses(pen, edge, passes, view.scale);
+    if (!crowded) drawAmounts(pen, edge, box, sides);
     const middle = { x: (edge.left + edge.right) / 2, y: (edge.top + edge.bottom) / 2 };
     for (const handle of handles) {
       const named = PARTS[handle.dataset.part];
@@ -239,62 +259,16 @@ export function addOutpaintFrame(node) {
       if (!down) handle.style.height = `${Math.max(12, edge.bottom - edge.top - 16)}px`;
       if (!across) handle.style.width = `${Math.max(12, edge.right - edge.left - 16)}px`;
     }
-    place.style.left = `${picture.left}px`;
-    place.style.top = `${picture.top}px`;
-    place.style.width = `${picture.right - picture.left}px`;
-    place.style.height = `${picture.bottom - picture.top}px`;
-  }
-
-  /** How far the mask reaches into the picture, as a dashed line on the sides that grow. */
-  function drawOverlap(pen, edge, picture) {
-    const reach = node.comfyClass === "ISI_OutpaintCanvas" ? widgetOf(node, "overlap")?.value : widgetOf(node, "blend")?.value;
-    if (!(reach > 0)) return;
-    const { width, height } = size();
-    const inner = (side, at) => (sides[side] > 0 ? at : null);
-    const [left, right] = [Math.max(edge.left, picture.left), Math.min(edge.right, picture.right)];
-    const [top, bottom] = [Math.max(edge.top, picture.top), Math.min(edge.bottom, picture.bottom)];
-    pen.strokeStyle = "rgb(255 255 255 / 75%)";
-    pen.lineWidth = 1;
-    pen.setLineDash([4, 3]);
-    pen.beginPath();
-    for (const x of [inner("left", view.x(reach)), inner("right", view.x(width - reach))]) {
-      if (x > left && x < right) line(pen, x, top, x, bottom);
-    }
-    for (const y of [inner("top", view.y(reach)), inner("bottom", view.y(height - reach))]) {
-      if (y > top && y < bottom) line(pen, left, y, right, y);
-    }
-    pen.stroke();
-    pen.setLineDash([]);
-  }
-
-  /** How much each side adds or cuts, where there is room to write it. */
-  function drawAmounts(pen, edge, picture) {
-    pen.font = "11px system-ui, sans-serif";
-    pen.textAlign = "center";
-    pen.textBaseline = "middle";
-    const middle = { x: (edge.left + edge.right) / 2, y: (edge.top + edge.bottom) / 2 };
-    for (const [side, amount] of Object.entries(sides)) {
-      if (!amount) continue;
-      const text = signed(amount);
-      const across = side === "left" || side === "right";
-      const room = Math.abs(edge[side] - picture[side]);
-      const long = pen.measureText(text).width + 10;
-      if (room < (across ? long : 17)) continue;
-      const between = (edge[side] + picture[side]) / 2;
-      const [x, y] = across ? [between, middle.y] : [middle.x, between];
-      pen.fillStyle = "rgb(0 0 0 / 62%)";
-      pen.beginPath();
-      pen.roundRect(x - long / 2, y - 8, long, 16, 4);
-      pen.fill();
-      pen.fillStyle = "#fff";
-      pen.fillText(text, x, y + 0.5);
-    }
+    place.style.left = `${box.left}px`;
+    place.style.top = `${box.top}px`;
+    place.style.width = `${box.right - box.left}px`;
+    place.style.height = `${box.bottom - box.top}px`;
   }
 
   whileInGraph(node, (lifetime) => {
     view.live(lifetime);
     watch(lifetime, () => [readExtend(node), node.inputs.map((input) => [input.name, input.link]),
-      widgetOf(node, "overlap")?.value, widgetOf(node, "blend")?.value], refresh);
+      ...["overlap", "blend", "pass_size"].map((name) => widgetOf(node, name)?.value), known()], refresh);
     lifetime.listen(presets, "click", ({ target }) => target.dataset.ratio && setRatio(target.dataset.ratio));
     lifetime.listen(view.element, "keydown", onKey);
     lifetime.listen(view.element, "pointerdown", onDown);
@@ -305,47 +279,4 @@ export function addOutpaintFrame(node) {
       drag = null;
     });
   });
-}
-
-function line(pen, x0, y0, x1, y1) {
-  pen.moveTo(x0, y0);
-  pen.lineTo(x1, y1);
-}
-
-/** The new room hatched, what is cut off darkened, and the frame. `empty` is the colour of a picture not known. */
-function drawFrame(pen, edge, picture, { line: accent, empty }) {
-  const box = (path, { left, top, right, bottom }) => path.rect(left, top, right - left, bottom - top);
-  if (empty) {
-    pen.fillStyle = empty;
-    pen.fillRect(picture.left, picture.top, picture.right - picture.left, picture.bottom - picture.top);
-  }
-  const both = (first, second) => {
-    const path = new Path2D();
-    box(path, first);
-    box(path, second);
-    return path;
-  };
-  const inside = {
-    left: Math.max(edge.left, picture.left), right: Math.min(edge.right, picture.right),
-    top: Math.max(edge.top, picture.top), bottom: Math.min(edge.bottom, picture.bottom),
-  };
-  pen.fillStyle = "rgb(0 0 0 / 62%)";
-  pen.fill(both(picture, inside), "evenodd");
-  const fresh = both(edge, inside);
-  pen.save();
-  pen.clip(fresh, "evenodd");
-  pen.globalAlpha = 0.14;
-  pen.fillStyle = accent;
-  pen.fill(fresh, "evenodd");
-  pen.globalAlpha = 0.4;
-  pen.strokeStyle = accent;
-  pen.lineWidth = 1;
-  pen.beginPath();
-  const tall = edge.bottom - edge.top;
-  for (let x = edge.left - tall; x < edge.right; x += 9) line(pen, x, edge.bottom, x + tall, edge.top);
-  pen.stroke();
-  pen.restore();
-  pen.strokeStyle = accent;
-  pen.lineWidth = 1.5;
-  pen.strokeRect(edge.left, edge.top, edge.right - edge.left, tall);
 }

@@ -72,7 +72,8 @@ function channelOf(url, name, alphaInverted) {
  * a `size` that is null as long as no picture is known. Without a scene nothing is drawn.
  * `draw(pen, view)` draws: `pen` is a 2D context in units of the element (CSS pixels), and `view.x`, `view.y` and
  * `view.scale` take the picture's pixels there. `changed(view)` is called when the picture is another one.
- * `find()` gives the picture's address, or null; without it, it is the one at the input `image`.
+ * `find()` gives the picture's address, or null; without it, it is the one at the input `image`. `drawn()` gives the
+ * size at which the picture lies in the scene, or null for its own.
  */
 export class PictureView {
   /** `{width, height}` of the picture in its own pixels; null as long as it is not known. */
@@ -88,8 +89,8 @@ export class PictureView {
   #options;
   #frame = 0;
 
-  constructor(node, { find = () => inputPicture(node), scene = wholePicture, draw, changed }) {
-    this.#options = { find, scene, draw, changed };
+  constructor(node, { find = () => inputPicture(node), scene = wholePicture, drawn, draw, changed }) {
+    this.#options = { find, scene, drawn, draw, changed };
     this.element = element("div", { className: "isi-picture" }, this.image, this.#canvas);
   }
 
@@ -175,8 +176,9 @@ export class PictureView {
       const { style } = this.image;
       style.left = `${this.x(0)}px`;
       style.top = `${this.y(0)}px`;
-      style.width = `${this.size.width * this.scale}px`;
-      style.height = `${this.size.height * this.scale}px`;
+      const { width: across, height: down } = this.#options.drawn?.() ?? this.size;
+      style.width = `${across * this.scale}px`;
+      style.height = `${down * this.scale}px`;
       style.imageRendering = this.scale >= PIXELATED ? "pixelated" : "auto";
     }
     const pen = this.#canvas.getContext("2d");

@@ -5,6 +5,8 @@
  * An axis is `{length, tile, starts, wrap}`, a layout `{rows, columns}`; units are latent cells or pixels.
  */
 
+import { roundHalfEven as round } from "./rounding.js";
+
 const GRAIN = 16;
 const LEAST_CELLS = 8;
 const STAGE_GRAIN = 16;
@@ -18,13 +20,6 @@ const floorTo = (value, multiple) => Math.floor(value / multiple) * multiple;
 const ascending = (starts) => [...new Set(starts)].sort((a, b) => a - b);
 const count = (axis) => axis.starts.length;
 const range = (length, at) => Array.from({ length }, (_, i) => at(i));
-
-/** Rounds halves to even numbers, as Python does. */
-function round(value) {
-  const low = Math.floor(value);
-  if (value - low !== 0.5) return Math.round(value);
-  return low % 2 ? low + 1 : low;
-}
 
 /** As few tiles as cover `length`, evenly spread, each sharing at least `overlap` with the next. */
 export function fitAxis(length, tile, overlap, { multiple = 1, wrap = false, fit = true } = {}) {

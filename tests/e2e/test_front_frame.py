@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from isi.core.canvas import ANCHORS, sides_of
+from isi.core.outpaint_plan import Outpainting
 from isi.core.release import MODES, release_picture, release_step, tau_calibrated, tau_step, tau_timestep
 from isi.tools import client
 from isi.tools.browser import front_end
@@ -41,6 +42,13 @@ SIDES_OF = f"""async cases => {{
       throw error;
     }}
   }});
+}}"""
+PASSES_OF = f"""async cases => {{
+  {LIBRARY}
+  const {{ passesOf }} = await lib("outpaint_passes");
+  return cases.map(([[top, bottom, left, right], size, passSize, overlap]) =>
+    passesOf({{ top, bottom, left, right }}, size, passSize, overlap)
+      .map(box => [box.top, box.left, box.bottom - box.top, box.right - box.left]));
 }}"""
 RELEASE = f"""async asked => {{
   {LIBRARY}
@@ -202,6 +210,19 @@ def test_the_sides_are_the_servers(page):
         assert found == wanted, case
 
 
+def test_the_passes_are_the_servers(page):
+    chance = random.Random(3)
+    cases = []
+    for _ in range(60):
+        sides = [chance.randrange(-64, 1600, 8) for _ in range(4)]
+        size = {"height": chance.randrange(200, 1500), "width": chance.randrange(200, 1500)}
+        cases.append([sides, size, chance.randrange(256, 1100), chance.randrange(0, 128)])
+    for (sides, size, pass_size, overlap), found in zip(cases, page.evaluate(PASSES_OF, cases), strict=True):
+        plan = Outpainting(tuple(sides), pass_size, [""], overlap)
+        boxes = [one.box for one in plan.passes(**size)]
+        assert found == [[box.top, box.left, box.height, box.width] for box in boxes], (sides, size)
+
+
 def test_what_is_dragged_is_what_the_widgets_say(page):
     open_canvas(page, pixels(left=64))
     assert agreed(page) == {"top": 0, "bottom": 0, "left": 64, "right": 0}
@@ -305,6 +326,17 @@ def test_says_what_is_wrong_and_what_is_not_known(page):
     expect(status).to_contain_text("leave nothing")
     page.evaluate(SET, prefixed(pixels()))
     expect(status).to_have_text("128 × 128 → 128 × 128")
+    page.evaluate(
+        """() => {
+          const [source, target] = app.rootGraph.nodes;
+          const scale = LiteGraph.createNode("ImageScaleBy");
+          app.rootGraph.add(scale);
+          scale.widgets.find(widget => widget.name === "scale_by").value = 2;
+          source.connect(0, scale, 0);
+          scale.connect(0, target, target.inputs.findIndex(input => input.name === "image"));
+        }"""
+    )
+    agreed(page, (256, 256))
     page.evaluate("() => app.rootGraph.remove(app.rootGraph.nodes.find(node => node.type === 'LoadImage'))")
     expect(status).to_contain_text("known after a run")
 

@@ -83,6 +83,7 @@ export default {
   "frame.cuts": "cuts {pixels} px",
   "frame.unknown": "The picture is known after a run; for now as if {result}",
   "frame.failed": "The picture can't be shown; as if {result}",
+  "frame.passes": { "one": "{count} pass", "other": "{count} passes" },
   "frame.locked": "set by what is connected",
   "frame.bad_ratio": "This aspect ratio can't be read: write it as 16:9 or as a number such as 1.78.",
   "frame.bad_sides": "These sides leave nothing of the picture: cut less.",

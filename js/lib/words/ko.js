@@ -83,6 +83,7 @@ export default {
   "frame.cuts": "{pixels}픽셀 잘라냄",
   "frame.unknown": "이미지는 실행 후에 알 수 있습니다. 지금은 {result} 기준으로 표시합니다",
   "frame.failed": "이미지를 표시할 수 없습니다. {result} 기준으로 표시합니다",
+  "frame.passes": "패스 {count}회",
   "frame.locked": "연결된 입력이 정합니다",
   "frame.bad_ratio": "가로세로 비율을 읽을 수 없습니다. 16:9 또는 1.78 같은 숫자로 쓰세요.",
   "frame.bad_sides": "이미지가 모두 잘려 나갑니다. 덜 자르세요.",

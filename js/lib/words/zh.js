@@ -83,6 +83,7 @@ export default {
   "frame.cuts": "裁掉 {pixels} 像素",
   "frame.unknown": "运行后才知道图像；暂按 {result} 显示",
   "frame.failed": "无法显示该图像；暂按 {result} 显示",
+  "frame.passes": "{count} 遍",
   "frame.locked": "由已连接的输入决定",
   "frame.bad_ratio": "无法读取此宽高比：请写成 16:9，或 1.78 这样的数字。",
   "frame.bad_sides": "这些边会把图像全部裁掉：请少裁一些。",
