@@ -21,7 +21,7 @@ Texts = dict[str, dict[str, Any]]
 
 
 def load(language: str, name: str) -> Texts:
-    """One locale file: `name` is nodeDefs, settings or commands."""
+    """One locale file: `name` is nodeDefs, settings, commands or main."""
     return json.loads((LOCALES / language / f"{name}.json").read_text("utf-8"))
 
 
@@ -122,6 +122,17 @@ def page_texts(part: str) -> Texts:
     }
 
 
+def category_texts(nodes: dict[str, Any]) -> Texts:
+    """Names of the folders that our nodes and settings lie in. They are shared by all packs."""
+    paths = [node.GET_NODE_INFO_V1()["category"] for key, node in nodes.items() if key.startswith("ISI_")]
+    source = (ROOT / "js" / "isi.js").read_text("utf-8")
+    groups = re.findall(r'category: \["ISI", "([^"]+)"', source)
+    return {
+        "nodeCategories": {part: part for part in sorted({p for path in paths for p in path.split("/")[1:]})},
+        "settingsCategories": {group: group for group in sorted(set(groups))},
+    }
+
+
 def main() -> None:
     from tests.host.harness import Host
 
@@ -132,6 +143,7 @@ def main() -> None:
         "nodeDefs": english(node_texts(nodes)),
         "settings": page_texts("settings"),
         "commands": page_texts("commands"),
+        "main": category_texts(nodes),
     }
     for name, texts in files.items():
         text = json.dumps(texts, indent=2, ensure_ascii=False) + "\n"

@@ -6,7 +6,7 @@ import pytest
 
 from tools.locales import LOCALES, MESSAGE_SYNTAX, REWRITE, flat, load, page_texts
 
-FILES = ("nodeDefs", "settings", "commands")
+FILES = ("nodeDefs", "settings", "commands", "main")
 SCRIPTS = {"zh": re.compile(r"[\u4e00-\u9fff]"), "ko": re.compile(r"[\uac00-\ud7a3]")}
 ESCAPED = re.compile(r"\{'[{}@|]'\}")
 # What people type or look for: paths and files, ids and input names, node classes, settings of the script.

@@ -12,7 +12,13 @@ from playwright.sync_api import expect
 GRAPH = {
     "1": {"class_type": "ISI_Script", "inputs": {"script": "a; b"}},
     "2": {"class_type": "ISI_Iterate", "inputs": {"plan": ["1", 0]}},
+    "3": {"class_type": "ISI_DifferentialDiffusion", "inputs": {}},
+    "4": {"class_type": "ISI_OutpaintCanvas", "inputs": {}},
+    "5": {"class_type": "ISI_TiledSampling", "inputs": {}},
 }
+SHOWN = {"heat.never": "textContent", "frame.ratios": "ariaLabel", "grid.label": "ariaLabel"}
+FIND = """([text, where]) => app.rootGraph.nodes.flatMap(node => node.widgets.map(widget => widget.element))
+  .some(root => root && [root, ...root.querySelectorAll("*")].some(each => each[where] === text))"""
 SHOW = """() => {
   const [script, loop] = app.rootGraph.nodes;
   script.setSize([480, 560]);
@@ -78,6 +84,9 @@ def test_every_part_speaks_the_language(page, run):
     }
     reason = say(language, "script.setting_not_a_number", setting="@steps", written="1.5", **values)
     expect(count).to_have_text(say(language, "editor.error", line=1, column=10, reason=reason))
+
+    for key, where in SHOWN.items():
+        view.wait_for_function(FIND, arg=[say(language, key), where], timeout=10_000)
 
     page.evaluate("run => { app.rootGraph.nodes[1].properties.isi_run = run; }", run)
     page.load(page.serialize())

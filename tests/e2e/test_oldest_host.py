@@ -33,4 +33,8 @@ def test_opens_the_main_workflow(oldest, chromium):
         page.load(json.loads((graphs.WORKFLOWS / "isi_iterate.json").read_text("utf-8")))
         assert page.evaluate("() => app.rootGraph.nodes.filter(n => n.has_errors).map(n => n.type)") == []
         assert page.prompt() == graphs.load("isi_iterate")
+        page.load(json.loads((graphs.ROOT / "subgraphs" / "ISI Upscale in Tiles.json").read_text("utf-8")))
+        page.evaluate("app.rootGraph.nodes[0].widgets.find(each => each.name === 'factor').value = 3")
+        (plan,) = (node for _, node in graphs.nodes_of(page.prompt(), "ISI_Upscale"))
+        assert (plan["inputs"]["factor"], plan["inputs"]["denoise"]) == (3, "0.35")
         assert page.faults == []

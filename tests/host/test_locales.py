@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.locales import REWRITE, english, flat, load, node_texts
+from tools.locales import REWRITE, category_texts, english, flat, load, node_texts
 
 
 def test_english_is_what_the_schemas_say(host):
@@ -12,3 +12,7 @@ def test_english_is_what_the_schemas_say(host):
 @pytest.mark.parametrize("language", ["zh", "ko"])
 def test_other_languages_say_all_of_it(host, language):
     assert flat(load(language, "nodeDefs")).keys() == flat(node_texts(host.nodes)).keys()
+
+
+def test_folders_have_names(host):
+    assert load("en", "main") == category_texts(host.nodes), f"Words changed: {REWRITE}"
