@@ -43,7 +43,7 @@ export function addUpscaleCostGrid(node) {
 }
 
 function addTileGrid(node, read) {
-  const view = new PictureView(node, { find: () => read(node).known?.url ?? null, scene, draw, changed: () => refresh() });
+  const view = new PictureView(node, { find: () => state?.known?.url ?? null, scene, draw, changed: () => refresh() });
   const stage = view.element;
   Object.assign(stage, { tabIndex: 0, className: `${stage.className} isi-grid-stage` });
   stage.setAttribute("role", "application");
@@ -186,25 +186,28 @@ function addTileGrid(node, read) {
   function showReport(text) {
     report.textContent = text;
     report.hidden = !text;
-    const least = node.computeSize()[1];
-    if (text && node.size[1] < least) node.setSize([node.size[0], least]);
   }
 
   whileInGraph(node, (lifetime) => {
     let asking = new AbortController();
     lifetime.atEnd(() => asking.abort());
+    // The graph is read once; the watches below look at what was read.
+    watch(lifetime, () => read(node), (found) => {
+      state = found;
+      showReport("");
+      refresh();
+    });
     view.live(lifetime);
-    watch(lifetime, () => read(node).model?.file ?? null, async (file) => {
+    watch(lifetime, () => state?.model?.file ?? null, async (file) => {
       asking.abort();
       asking = new AbortController();
       told = null;
       if (file) told = await askModel(file, asking.signal);
       refresh();
     });
-    watch(lifetime, () => read(node), (found) => {
-      state = found;
-      showReport("");
-      refresh();
+    // Room for the report, and in the classic renderer for the picture that the page puts below it a little later.
+    watch(lifetime, () => !report.hidden && Math.max(node.size[1], node.computeSize()[1]), (height) => {
+      if (height > node.size[1]) node.setSize([node.size[0], height]);
     });
     lifetime.listen(stage, "pointermove", point);
     lifetime.listen(stage, "pointerleave", () => choose(null));
