@@ -20,6 +20,8 @@ PLACES = (
     "C:/Program Files (x86)/Microsoft/Edge/Application/msedge.exe",
 )
 HOW_TO_GET_ONE = "Install Chromium or Chrome, or run: python -m playwright install chromium (inside .venv)"
+SLOWEST = 180_000
+"""Milliseconds that the page may take to open on a busy machine."""
 READY = "window.app?.rootGraph && window.LiteGraph?.registered_node_types?.KSampler && !app.loading"
 
 
@@ -50,6 +52,7 @@ class FrontEnd:
     def __init__(self, browser: Browser, server: Server):
         self.faults: list[str] = []
         self.page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        self.page.set_default_navigation_timeout(SLOWEST)
         self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         own = (server.url, server.url.replace("http", "ws", 1), "data:", "blob:")
         self.page.on(
@@ -58,15 +61,23 @@ class FrontEnd:
         )
         self.page.on("console", self._listen)
         self.page.goto(server.url)
-        self.page.wait_for_function(READY, timeout=60_000)
+        self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        self.page.wait_for_function(READY, timeout=SLOWEST)
         self.page.wait_for_selector("canvas#graph-canvas")
         # The page opens its default graph a moment after it is ready; ours has to come after that.
-        self.page.wait_for_function("app.rootGraph.nodes.length > 0", timeout=60_000)
+        self.page.wait_for_function("app.rootGraph.nodes.length > 0", timeout=SLOWEST)
 
     def _listen(self, line: ConsoleMessage) -> None:
         ours = f"/extensions/{PACK}/" in line.location["url"]
         if ours and "Content Security Policy" in line.text:
             self.faults.append(f"blocked: {line.text}")
+
+    def reload(self) -> None:
+        """Loads the whole page again, as F5 does."""
+        self.page.reload()
+        self._wait_until_ready()
 
     def evaluate(self, script: str, argument: Any = None) -> Any:
         """What a JavaScript expression or function gives in the page."""

@@ -3,16 +3,24 @@
 const TOKEN =
   /(?<escape>\\[{}();@*])|(?<global>[{｛](?:\\.|[^{}｛｝\\])*[}｝]?)|(?<separator>[;；])|(?<weight>[:：]\s*[-+.\d][\d.eE]*\s*(?=[)）])|[()（）])|(?<setting>@(?:denoise|cfg|seed|steps)\s*(?:=\s*[^\s@*();；]*)?|(?<!\d)\*[\d.]+(?=\s*(?:[;；@*]|$)))/giu;
 
+/** A longer text stays plain from there on: a page takes seconds to lay out more. */
+const MOST_PIECES = 4000;
+
 /** Pieces `{text, kind}` that make up `text`; kind is "" for a local group's own words. */
 export function pieces(text) {
   const found = [];
   let last = 0;
+  const add = (end, kind) => {
+    const piece = text.slice(last, end);
+    if (found.at(-1)?.kind === kind) found.at(-1).text += piece;
+    else if (piece) found.push({ text: piece, kind });
+    last = end;
+  };
   for (const match of text.matchAll(TOKEN)) {
-    if (match.index > last) found.push({ text: text.slice(last, match.index), kind: "" });
-    const kind = Object.keys(match.groups).find((name) => match.groups[name] !== undefined);
-    found.push({ text: match[0], kind });
-    last = match.index + match[0].length;
+    if (found.length >= MOST_PIECES) break;
+    add(match.index, "");
+    add(match.index + match[0].length, Object.keys(match.groups).find((name) => match.groups[name] !== undefined));
   }
-  if (last < text.length) found.push({ text: text.slice(last), kind: "" });
+  add(text.length, "");
   return found;
 }

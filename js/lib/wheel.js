@@ -15,5 +15,6 @@ export function shareWheel(lifetime, box, { sideways = false } = {}) {
     event.preventDefault();
     box.scrollLeft += event.deltaY + event.deltaX;
   };
+  box.dataset.captureWheel = "true"; // Nodes 2.0 then leaves the wheel to it while the focus is inside
   lifetime.listen(box, "wheel", onWheel, { passive: false });
 }

@@ -5,7 +5,9 @@ import os
 import pytest
 from isi.tools import browser as browsers
 from isi.tools.server import Server
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
+
+expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
 
 
 @pytest.fixture(scope="session")
