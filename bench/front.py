@@ -90,7 +90,10 @@ def scroll(page: browsers.FrontEnd) -> tuple[list[float], list[float], int]:
 
 def main() -> None:
     files = [path for path in (ROOT / "js").rglob("*") if path.suffix in (".js", ".css")]
-    print(f"size: {sum(path.stat().st_size for path in files) / 1000:.1f} kB in {len(files)} files")
+    words = [path for path in files if path.parent.name == "words"]
+    scripts = [path for path in files if path.suffix == ".js" and path not in words]
+    for name, paths in {"scripts": scripts, "tables of words": words, "all with styles": files}.items():
+        print(f"{name}: {sum(path.stat().st_size for path in paths) / 1000:.1f} kB in {len(paths)} files")
     with (
         tempfile.TemporaryDirectory() as base,
         Server(Path(base)) as server,

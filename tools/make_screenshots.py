@@ -86,11 +86,26 @@ def compare(page: FrontEnd) -> None:
     )
 
 
-def with_picture(node: str, **inputs: Any) -> Callable[[], graphs.Graph]:
-    """LoadImage, and a node that takes its picture."""
-    return lambda: {
-        "1": {"class_type": "LoadImage", "inputs": {"image": "harbour.png"}},
-        "2": {"class_type": node, "inputs": inputs},
+def canvas() -> graphs.Graph:
+    """A picture that ISI Outpaint Canvas makes wider."""
+    extend = {"extend": "sides", "extend.left": 64, "extend.top": 0, "extend.right": 96, "extend.bottom": 32}
+    extend |= {"extend.unit": "pixels", "extend.multiple_of": 8}
+    settings = {"fill": "edge", "overlap": 16, "feather": "cosine", "seed": 0}
+    return {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "three_objects.png"}},
+        "2": {"class_type": "ISI_OutpaintCanvas", "inputs": {"image": ["1", 0], **extend, **settings}},
+    }
+
+
+def heat() -> graphs.Graph:
+    """A mask whose grey says how much each pixel may change."""
+    return {
+        "1": {"class_type": "ISI_MiniCheckpoint", "inputs": {"kind": "base"}},
+        "2": {"class_type": "LoadImage", "inputs": {"image": "gradient_mask.png"}},
+        "3": {
+            "class_type": "ISI_DifferentialDiffusion",
+            "inputs": {"model": ["1", 0], "mask": ["2", 1], "mode": "timestep", "strength": 1.0},
+        },
     }
 
 
@@ -98,9 +113,12 @@ LOOP = {"ISI_Script": (0, 0, 480, 560), "ISI_Iterate": (520, 0, 620, 560)}
 SCENES = {
     "loop": Scene(loop, LOOP, queue),
     "viewer": Scene(loop, LOOP, compare, whole="dialog.isi-viewer"),
+    "frame": Scene(canvas, {"LoadImage": (0, 0, 280, 330), "ISI_OutpaintCanvas": (340, 0, 420, 560)}),
+    "heat": Scene(heat, {"LoadImage": (0, 0, 280, 330), "ISI_DifferentialDiffusion": (340, 0, 400, 420)}),
+    "grid": Scene(lambda: graphs.load("upscale_2x_refine_in_tiles"), {"ISI_UpscaleCost": (0, 0, 480, 560)}),
 }
-README = {"loop": True, "viewer": True}
-"""Scenes that the README shows, all in Nodes 2.0 and dark."""
+README = ("loop", "viewer", "frame")
+"""Scenes that the README shows, in Nodes 2.0 and dark."""
 
 
 def shoot(page: FrontEnd, scene: Scene, target: Path) -> None:
