@@ -44,6 +44,11 @@ export function aspectSize({ width, height }, aspect, multiple) {
   };
 }
 
+/** Whether a mask that reaches this far into the picture from the sides that grow would reach through all of it. */
+export function reachesThrough({ left, top, right, bottom }, { width, height }, reach) {
+  return reach >= Math.min(left > 0 || right > 0 ? width : Infinity, top > 0 || bottom > 0 ? height : Infinity);
+}
+
 /** The size of the canvas that a picture of `size` with `sides` lies on. */
 export function canvasSize(size, { left, top, right, bottom }) {
   return { width: size.width + left + right, height: size.height + top + bottom };

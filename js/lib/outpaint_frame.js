@@ -11,7 +11,7 @@ import { knownSize, sizeOf } from "./known_size.js";
 import { whileInGraph } from "./lifetime.js";
 import { addElement } from "./mount.js";
 import {
-  canvasSize, movedSides, nearestAnchor, parseAspect, sidesOf, snapOf, valuesFor,
+  canvasSize, movedSides, nearestAnchor, parseAspect, reachesThrough, sidesOf, snapOf, valuesFor,
 } from "./outpaint.js";
 import { drawAmounts, drawFrame, drawPasses, drawReach } from "./outpaint_drawing.js";
 import { passesOf } from "./outpaint_passes.js";
@@ -115,9 +115,11 @@ export function addOutpaintFrame(node) {
     if (passes.length) parts.push(say("frame.passes", { count: passes.length }));
     if (!picture && view.state !== "loading") parts[0] = say(view.state === "failed" ? "frame.failed" : "frame.unknown", { result: parts[0] });
     if (locked) parts.push(say("frame.locked"));
-    status.textContent = trouble || parts.join(" · ");
+    const reach = Math.max(widgetOf(node, "overlap").value, widgetOf(node, "blend")?.value ?? 0);
+    const wrong = trouble || (picture && reachesThrough(sides, picture, reach) ? say("frame.bad_overlap", { reach }) : "");
+    status.textContent = wrong || parts.join(" · ");
     status.title = status.textContent;
-    status.classList.toggle("isi-wrong", Boolean(trouble));
+    status.classList.toggle("isi-wrong", Boolean(wrong));
     root.classList.toggle("isi-frame-off", Boolean(trouble) || locked);
     for (const button of ratios) {
       const chosen = extend.extend === "aspect ratio" && parseAspect(extend.ratio) === parseAspect(button.dataset.ratio);

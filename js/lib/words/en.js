@@ -86,6 +86,7 @@ export default {
   "frame.passes": { "one": "{count} pass", "other": "{count} passes" },
   "frame.locked": "set by what is connected",
   "frame.bad_ratio": "This aspect ratio can't be read: write it as 16:9 or as a number such as 1.78.",
+  "frame.bad_overlap": "The overlap of {reach} px reaches through the whole picture: lower it.",
   "frame.bad_sides": "These sides leave nothing of the picture: cut less.",
 
   "heat.label": "At which step each pixel of the mask is released",

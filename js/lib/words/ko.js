@@ -86,6 +86,7 @@ export default {
   "frame.passes": "패스 {count}회",
   "frame.locked": "연결된 입력이 정합니다",
   "frame.bad_ratio": "가로세로 비율을 읽을 수 없습니다. 16:9 또는 1.78 같은 숫자로 쓰세요.",
+  "frame.bad_overlap": "겹침 {reach}픽셀이 이미지 전체를 지나갑니다. 줄이세요.",
   "frame.bad_sides": "이미지가 모두 잘려 나갑니다. 덜 자르세요.",
 
   "heat.label": "마스크의 각 픽셀이 풀리는 스텝",

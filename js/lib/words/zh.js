@@ -86,6 +86,7 @@ export default {
   "frame.passes": "{count} 遍",
   "frame.locked": "由已连接的输入决定",
   "frame.bad_ratio": "无法读取此宽高比：请写成 16:9，或 1.78 这样的数字。",
+  "frame.bad_overlap": "{reach} 像素的重叠会穿过整张图像：请调小。",
   "frame.bad_sides": "这些边会把图像全部裁掉：请少裁一些。",
 
   "heat.label": "遮罩的每个像素在第几步放开",
