@@ -59,8 +59,8 @@ class Scene:
 
 def loop() -> graphs.Graph:
     graph = graphs.load("isi_iterate")
-    for _, node in graphs.nodes_of(graph, "ISI_Iterate"):
-        node["inputs"]["run_name"] = "screenshot"
+    graphs.set_inputs(graph, "ISI_Iterate", run_name="screenshot")
+    graphs.set_inputs(graph, "ISI_Script", steps=8)
     return graph
 
 
@@ -117,7 +117,7 @@ SCENES = {
     "heat": Scene(heat, {"LoadImage": (0, 0, 280, 330), "ISI_DifferentialDiffusion": (340, 0, 400, 420)}),
     "grid": Scene(lambda: graphs.load("upscale_2x_refine_in_tiles"), {"ISI_UpscaleCost": (0, 0, 480, 560)}),
 }
-README = ("loop", "viewer", "frame")
+README = ("frame", "grid")
 """Scenes that the README shows, in Nodes 2.0 and dark."""
 
 
@@ -133,7 +133,7 @@ def shoot(page: FrontEnd, scene: Scene, target: Path) -> None:
         page.page.locator(scene.whole).screenshot(**picture)
         page.page.keyboard.press("Escape")
         return
-    page.page.mouse.move(5, 5)
+    page.page.mouse.move(1590, 990)  # over nothing that opens
     page.page.screenshot(clip=page.evaluate(BOX, [list(scene.places), MARGIN]), **picture)
 
 
@@ -144,9 +144,9 @@ def main() -> None:
     parser.add_argument(
         "--all", metavar="DIR", type=Path, help="every scene, renderer and theme, into this folder"
     )
-    parser.add_argument("--only", metavar="NAME", choices=SCENES, help="one scene")
+    parser.add_argument("--only", metavar="NAME", choices=SCENES, nargs="+", help="these scenes")
     args = parser.parse_args()
-    names = [args.only] if args.only else list(SCENES if args.all else README)
+    names = args.only or list(SCENES if args.all else README)
     with tempfile.TemporaryDirectory() as base, Server(Path(base)) as server, sync_playwright() as playwright:
         executable = browser.find(playwright)
         if executable is None:
