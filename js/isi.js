@@ -9,7 +9,7 @@ import { addRunView, STRIP_SIZE } from "./lib/run_view.js";
 import { scriptWidget } from "./lib/script_editor.js";
 import { addLoop } from "./lib/starter.js";
 import { addTiledSamplingGrid, addUpscaleCostGrid } from "./lib/tile_grid.js";
-import { say } from "./lib/words.js";
+import { loadWords, say } from "./lib/words.js";
 
 /** What each kind of node gets when it is made. */
 const WIDGETS = {
@@ -67,8 +67,9 @@ app.registerExtension({
   ],
   menuCommands: [{ path: ["Extensions", "ISI"], commands: ["ISI.AddLoop", "ISI.ShowIterations", "ISI.ContinueFromLast"] }],
 
-  init() {
+  async init() {
     loadStyles();
+    await loadWords();
   },
 
   addCustomNodeDefs(definitions) {

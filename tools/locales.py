@@ -26,9 +26,10 @@ def load(language: str, name: str) -> Texts:
 
 
 def load_words(language: str) -> Texts:
-    """What our widgets say: js/lib/words/LANGUAGE.js, which is JSON behind `export default`. A text that has
-    plural forms is {"one": text, "other": text}, any other {"other": text}."""
-    source = (WORDS / f"{language}.js").read_text("utf-8").strip()
+    """What our widgets say: js/lib/words/LANGUAGE.json, for English en.js with `export default` before it.
+    A text that has plural forms is {"one": text, "other": text}, any other {"other": text}."""
+    (file,) = WORDS.glob(f"{language}.*")
+    source = file.read_text("utf-8").strip()
     table = json.loads(source.removeprefix("export default").removesuffix(";"))
     return {key: text if isinstance(text, dict) else {"other": text} for key, text in table.items()}
 

@@ -1,15 +1,22 @@
 /**
- * What our widgets say, in the language of the page. Texts are in words/<language>.js, English is the rule.
+ * What our widgets say, in the language of the page. English is words/en.js, the others words/<language>.json.
  *
  * The page itself translates nodes, settings and commands from locales/, but lends its translations to no
  * extension, and answers /i18n only with those of all packs at once; hence these small tables.
  */
 import { app } from "../../../scripts/app.js";
 import en from "./words/en.js";
-import ko from "./words/ko.js";
-import zh from "./words/zh.js";
 
-const TABLES = { en, ko, zh };
+const LANGUAGES = ["ko", "zh"];
+const tables = { en };
+
+/** Fetches all languages, so that a change of the page's language needs no more than new nodes. */
+export function loadWords() {
+  return Promise.all(LANGUAGES.map(async (language) => {
+    const answer = await fetch(new URL(`./words/${language}.json`, import.meta.url));
+    if (answer.ok) tables[language] = await answer.json();
+  }));
+}
 
 /**
  * The text `key`, with `values` in the places of its `{names}`; numbers are written as the language does.
@@ -17,8 +24,8 @@ const TABLES = { en, ko, zh };
  */
 export function say(key, values = {}) {
   const chosen = app.extensionManager.setting.get("Comfy.Locale");
-  const language = TABLES[chosen]?.[key] === undefined ? "en" : chosen;
-  const forms = TABLES[language][key];
+  const language = tables[chosen]?.[key] === undefined ? "en" : chosen;
+  const forms = tables[language][key];
   const text = typeof forms === "string" ? forms : forms[new Intl.PluralRules(language).select(values.count)];
   return text.replace(/\{(\w+)\}/g, (place, name) => {
     const value = values[name];
