@@ -143,6 +143,15 @@ def test_a_thousand_iterations_are_few_elements(page, finished, many):
         " most = Math.max(most, row.closest('.isi-strip').querySelectorAll('*').length); } return most; }"
     )
     assert 10 < most <= 60
+    widest = page.evaluate(
+        "async () => { const node = app.rootGraph.nodes.find(node => node.type === 'ISI_Iterate');"
+        " node.setSize([6000, node.size[1]]); app.canvas.setDirty(true, true);"
+        " for (let n = 0; n < 10; n++) await new Promise(requestAnimationFrame);"
+        " const strip = document.querySelector('.isi-strip');"
+        " return [strip.offsetWidth, strip.querySelectorAll('*').length]; }"
+    )
+    assert widest[0] > 5000 and widest[1] <= 60
+    show(page)
     row.evaluate("row => { row.scrollLeft = row.scrollWidth; }")
     expect(strip.locator("[data-number='1000']")).to_be_visible(timeout=30_000)
     row.evaluate("row => { row.scrollLeft = 499 * row.scrollWidth / 1000; }")
