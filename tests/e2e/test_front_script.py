@@ -95,7 +95,7 @@ def test_shows_steps_weights_and_colours_as_one_types(page, editor):
     layer = page.page.locator(".isi-script-layer").first
     assert layer.text_content() == editor.input_value() + "\n"
     kinds = layer.locator("span").evaluate_all("all => all.map(e => [e.className, e.textContent])")
-    assert ["isi-global", "{oil}"] in kinds and ["isi-weight", ":1.3"] in kinds
+    assert ["isi-global", "{oil}"] in kinds and ["isi-weight", ":1.3)"] in kinds
     assert ["isi-setting", "@denoise=.4"] in kinds
     assert script_of(page) == "{oil} dawn; (noon:1.3); night @denoise=.4 *2"
 

@@ -152,6 +152,7 @@ def test_a_thousand_iterations_are_few_elements(page, finished, many):
     )
     assert widest[0] > 5000 and widest[1] <= 60
     show(page)
+    page.page.wait_for_function("document.querySelector('.isi-strip').offsetWidth < 1000")
     row.evaluate("row => { row.scrollLeft = row.scrollWidth; }")
     expect(strip.locator("[data-number='1000']")).to_be_visible(timeout=30_000)
     row.evaluate("row => { row.scrollLeft = 499 * row.scrollWidth / 1000; }")
