@@ -53,14 +53,12 @@ def told(scene: Scene, text: str) -> list[int]:
 
 
 def instructed(before: Scene, text: str, after: Scene) -> list[int]:
-    """What an instruction says: the new value of the one thing that it changes."""
+    """What an instruction says: the new value of the one thing that it changes. A place has other words here
+    than in a caption."""
     labels = told(after, text)
-    if before.background == after.background:
-        labels[-len(SCENE_HEADS)] = UNSAID
-    for index, (old, new) in enumerate(zip(before.shapes, after.shapes, strict=True)):
-        start = SHAPES.index(new.kind) * len(SHAPE_HEADS)
+    for old, new in zip(before.shapes, after.shapes, strict=True):
         if old.place != new.place:
-            labels[start + 2] = 1 + list(PLACES).index(after.shapes[index].place)
+            labels[SHAPES.index(new.kind) * len(SHAPE_HEADS) + 2] = 1 + list(PLACES).index(new.place)
     return labels
 
 
