@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import shutil
 import sys
@@ -89,13 +88,6 @@ def prepare(args: argparse.Namespace) -> graphs.Graph:
     return graph
 
 
-def untrained(graph: graphs.Graph) -> bool:
-    """Whether the graph uses an embedded model that has not been trained yet."""
-    weights = json.loads((ROOT / "assets" / "mini" / "weights.json").read_text("utf-8"))
-    kinds = [node["inputs"]["kind"] for _, node in graphs.nodes_of(graph, "ISI_MiniCheckpoint")]
-    return any(weights[f"{kind}.safetensors"]["steps"] == 0 for kind in kinds)
-
-
 def report(graph: graphs.Graph, found: dict[str, list[Path]], runs: list[str]) -> None:
     """Prints where the pictures are."""
     print()
@@ -117,8 +109,6 @@ def main() -> int:
             print(f"There is no file {getattr(args, name)}")
             return 1
     graph = prepare(args)
-    if untrained(graph):
-        print("The embedded model is not trained yet: what it makes is noise. --checkpoint takes a real one.")
     cpu = not accelerated()
     print(f"Starting ComfyUI on the {'CPU' if cpu else 'GPU'} (its log: {BASE / 'comfyui.log'})", flush=True)
     bar = Bar()
