@@ -27,3 +27,11 @@ def chromium():
         window = browsers.launch(playwright, executable)
         yield window
         window.close()
+
+
+@pytest.fixture
+def faultless(page):
+    """No error and no foreign request in the module's page while a test runs."""
+    page.faults.clear()
+    yield
+    assert page.faults == []

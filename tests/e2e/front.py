@@ -80,3 +80,13 @@ def write_run(base, name, pictures, labels=None):
             picture = Image.new("RGB", picture, (index % 256, 90, 160))
         picture.save(folder / f"{index + 1:04d}-{key}.png")
     return folder
+
+
+def choose(page, node, name, value):
+    """Sets a widget as a click on it, or on its list, does."""
+    page.evaluate(
+        "([id, name, value]) => { const node = app.rootGraph.getNodeById(id);"
+        " const widget = node.widgets.find(widget => widget.name === name);"
+        " widget.value = value; widget.callback?.(value); }",
+        [node, name, value],
+    )

@@ -10,6 +10,7 @@ from isi.tools.browser import front_end
 from playwright.sync_api import expect
 
 from ..core.header_vectors import safetensors_start, vectors
+from .front import choose
 
 FILES = ("sd1-4", "sd1-8", "sd1-9", "sd1-12", "sd2-5", "sdxl-9", "x4-7", "svd-8")
 FIRST = "checkpoints/sd1-9.safetensors"
@@ -67,16 +68,6 @@ def badges(page):
     expect(found.first).to_contain_text("9 channels", timeout=30_000)
     yield found.first, found.last
     assert page.faults == []
-
-
-def choose(page, node, name, value):
-    """Sets a widget as a click on its list does."""
-    page.evaluate(
-        "([id, name, value]) => { const node = app.rootGraph.getNodeById(id);"
-        " const widget = node.widgets.find(widget => widget.name === name);"
-        " widget.value = value; widget.callback?.(value); }",
-        [node, name, value],
-    )
 
 
 def connect(page, source, slot, target, name):

@@ -17,6 +17,8 @@ from isi.tools.browser import front_end
 from PIL import Image
 from playwright.sync_api import expect
 
+pytestmark = pytest.mark.usefixtures("faultless")
+
 CASES = json.loads((Path(__file__).parents[1] / "vectors/outpaint.json").read_text("utf-8"))["cases"]
 SIDES = ("top", "bottom", "left", "right")
 LIBRARY = "const lib = name => import(new URL(`/extensions/isi-nodes/lib/${name}.js`, location.href).href);"
@@ -90,13 +92,6 @@ def page(request, server, chromium):
     with front_end(chromium, server, nodes2=request.param) as opened:
         opened.page.set_default_timeout(60_000)
         yield opened
-
-
-@pytest.fixture(autouse=True)
-def faultless(page):
-    page.faults.clear()
-    yield
-    assert page.faults == []
 
 
 def pixels(**sides):

@@ -12,6 +12,8 @@ from isi.core.upscale_plan import Upscale, upscale_plan
 from isi.tools.browser import front_end
 from playwright.sync_api import expect
 
+from .front import choose
+
 TABLE = json.loads((Path(__file__).parents[1] / "vectors/tiles.json").read_text("utf-8"))
 SD1 = Geometry(8, 4, 768)
 FUSION = DemoFusion(1, 3.0, 1.0, 1.0)
@@ -103,16 +105,6 @@ def grids(page):
     expect(found.first).to_contain_text("model calls", timeout=30_000)
     yield found.first, found.last
     assert page.faults == []
-
-
-def choose(page, node, name, value):
-    """Sets a widget as a click on it does."""
-    page.evaluate(
-        "([id, name, value]) => { const node = app.rootGraph.getNodeById(id);"
-        " const widget = node.widgets.find(widget => widget.name === name);"
-        " widget.value = value; widget.callback?.(value); }",
-        [node, name, value],
-    )
 
 
 def words(cost) -> list[str]:

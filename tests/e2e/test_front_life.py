@@ -10,6 +10,8 @@ from playwright.sync_api import expect
 
 from .front import WATCH_RUN, keep_seed, open_strip, run_graph, show, write_run
 
+pytestmark = pytest.mark.usefixtures("faultless")
+
 ATTACK = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>"
 LONG = 100_000
 STEPS = 12
@@ -55,13 +57,6 @@ def graph(page):
     page.load_api(run_graph(f"life-{page.name}", script=SCRIPT), "life")
     keep_seed(page)
     return page.serialize()
-
-
-@pytest.fixture(autouse=True)
-def faultless(page):
-    page.faults.clear()
-    yield
-    assert page.faults == []
 
 
 @pytest.fixture(scope="module")

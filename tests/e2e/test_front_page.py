@@ -8,6 +8,8 @@ from playwright.sync_api import expect
 
 from .front import keep_seed, open_strip, run_graph, show, write_run
 
+pytestmark = pytest.mark.usefixtures("faultless")
+
 SET = "([id, value]) => app.extensionManager.setting.set(id, value)"
 PROGRESS = """async () => {
   const url = new URL("/extensions/isi-nodes/lib/run_progress.js", location.href);
@@ -42,13 +44,6 @@ def page(server, chromium):
     with front_end(chromium, server, nodes2=True) as opened:
         opened.page.set_default_timeout(90_000)
         yield opened
-
-
-@pytest.fixture(autouse=True)
-def faultless(page):
-    page.faults.clear()
-    yield
-    assert page.faults == []
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +116,7 @@ def test_the_menu_adds_a_loop_that_is_one_step_to_undo(page, graph):
 
 
 def test_a_server_killed_in_the_middle_of_a_run_and_started_again(page, server):
-    page.load_api(run_graph("restarted", script="red *30"), "restarted")
+    page.load_api(run_graph("restarted", script="red @steps=12 *30"), "restarted")
     show(page)
     keep_seed(page)
     queue = page.page.locator("[data-testid=queue-button]")
@@ -129,9 +124,11 @@ def test_a_server_killed_in_the_middle_of_a_run_and_started_again(page, server):
     queue.click()
     expect(page.page.locator(".isi-cell").nth(1)).to_be_visible()
     server.process.kill()
-    expect(status).to_have_text("The server does not answer.")
-    server.stop()
-    server.__enter__()
+    try:
+        expect(status).to_have_text("The server does not answer.")
+    finally:  # the tests after this one need it too
+        server.stop()
+        server.__enter__()
     expect(status).to_contain_text("of 30: queue again to go on.")
     assert page.page.locator(".isi-cell").count() >= 2
     queue.click()

@@ -7,6 +7,8 @@ from playwright.sync_api import expect
 
 from .front import WATCH_RUN, keep_seed, open_strip, run_graph, show, write_run
 
+pytestmark = pytest.mark.usefixtures("faultless")
+
 MANY = 1000
 
 
@@ -16,13 +18,6 @@ def page(request, server, chromium):
         opened.run_name = f"strip-{'nodes2' if request.param else 'canvas'}"
         opened.page.set_default_timeout(60_000)
         yield opened
-
-
-@pytest.fixture(autouse=True)
-def faultless(page):
-    page.faults.clear()
-    yield
-    assert page.faults == []
 
 
 @pytest.fixture(scope="module")
