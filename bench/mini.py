@@ -66,15 +66,39 @@ def bench_base(host: Host) -> list[tuple[str, str, str]]:
     ]
 
 
+def asked(kind: str, scene: world.Scene, rng: Random) -> tuple[str, world.Scene, dict[str, torch.Tensor]]:
+    """What a kind is asked to make of a scene: the words, the scene that would be right, and the pictures."""
+    truth, layers = pixels(scene), world.render(scene)
+    if kind == "depth":
+        return caption(scene), scene, {"depth": layers.depth[None, :, :, None].expand(-1, -1, -1, 3)}
+    if kind == "instruct-pix2pix":
+        colour = rng.choice([c for c in world.COLOURS if c not in (scene.background, scene.shapes[0].colour)])
+        ground = rng.random() < 0.5
+        words, after = world.repaint(scene, colour) if ground else world.recolour(scene, 0, colour)
+        return words, after, {"image": truth}
+    if kind == "inpaint":  # the right half of the shape is gone
+        x, y = (int(128 * v) // 8 * 8 for v in (scene.shapes[0].x, scene.shapes[0].y))
+        mask = torch.zeros(1, 128, 128)
+        mask[:, max(0, y - 32) : y + 32, x : x + 40] = 1
+        return caption(scene), scene, {"image": truth, "mask": mask}
+    if kind == "upscale-x4":
+        small = interpolate(truth.movedim(-1, 1), scale_factor=0.25, mode="area").movedim(1, -1)
+        return caption(scene), scene, {"image": small}
+    after = replace(scene, light=rng.choice(list(world.LIGHTS)))
+    sources = {"image": truth, "mask": layers.matte[None]}
+    if kind == "ic-light-fbc":
+        sources["background"] = pixels(replace(after, shapes=()))
+    return f"{caption(after)}, light from the {after.light}", after, sources
+
+
 def bench_depth(host: Host) -> list[tuple[str, str, str]]:
     """The map's rank correlation with which pixels the judge calls a shape."""
-    studio, scores = Studio(host, "depth"), []
+    studio, rng, scores = Studio(host, "depth"), Random(5), []
     for i, scene in enumerate(drawn(COUNT // 4, seed=5)):
-        depth = world.render(scene).depth
-        seen = judge.read(
-            studio.shown(caption(scene), i, depth=depth[None, :, :, None].expand(-1, -1, -1, 3))
-        )
+        words, _, sources = asked("depth", scene, rng)
+        seen = judge.read(studio.shown(words, i, **sources))
         mask = sum((s.mask.float() for s in seen.shapes), torch.zeros(128, 128))
+        depth = sources["depth"][0, :, :, 0]
         scores.append(float(spearmanr(mask.flatten(), depth.flatten()).statistic))
     mean = torch.tensor(scores).nan_to_num().mean()
     return [("depth: rank correlation of judged and given depth", ">= .9", f"{mean:.2f}")]
@@ -84,14 +108,9 @@ def bench_edit(host: Host) -> list[tuple[str, str, str]]:
     studio, rng = Studio(host, "instruct-pix2pix"), Random(6)
     edited, kept = [], []
     for i, scene in enumerate(drawn(COUNT // 4, seed=6)):
-        free = [c for c in world.COLOURS if c not in (scene.background, scene.shapes[0].colour)]
-        ground = rng.random() < 0.5
-        make = (
-            world.repaint(scene, rng.choice(free)) if ground else world.recolour(scene, 0, rng.choice(free))
-        )
-        words, after = make
-        row = right(after, studio.shown(words, i, cfg=5.0, image=pixels(scene)))
-        name = "background" if ground else "colour"
+        words, after, sources = asked("instruct-pix2pix", scene, rng)
+        row = right(after, studio.shown(words, i, **sources))
+        name = "background" if after.background != scene.background else "colour"
         edited.append(row[name])
         kept.append(all(row[a] for a in ATTRIBUTES if a != name))
     rates = (f"{100 * sum(v) / len(v):.0f}" for v in (edited, kept))
@@ -102,13 +121,10 @@ def bench_inpaint(host: Host) -> list[tuple[str, str, str]]:
     """Error in the hole against the true picture, and that of base with a latent mask."""
     studio, base, own, other = Studio(host, "inpaint"), Studio(host, "base"), 0.0, 0.0
     for i, scene in enumerate(drawn(COUNT // 4, seed=7)):
-        truth, mask = pixels(scene), torch.zeros(1, 128, 128)
-        x, y = (int(128 * v) // 8 * 8 for v in (scene.shapes[0].x, scene.shapes[0].y))
-        mask[:, max(0, y - 32) : y + 32, x : x + 40] = 1
-        filled = studio.shown(caption(scene), i, image=truth, mask=mask)
-        (latent,) = host.call("VAEEncode", pixels=truth, vae=base.vae)
-        (latent,) = host.call("SetLatentNoiseMask", samples=latent, mask=mask)
-        plain = base.sample(base.model, base.text(caption(scene)), base.negative, latent, i)
+        words, _, sources = asked("inpaint", scene, Random(7))
+        truth, mask = sources["image"], sources["mask"]
+        filled = studio.shown(words, i, **sources)
+        plain = base.sample(base.model, base.text(words), base.negative, base.encode(truth, mask), i)
         hole = mask[0] == 1
         own += float((filled - truth[0])[hole].pow(2).mean())
         other += float((plain - truth[0])[hole].pow(2).mean())
@@ -120,11 +136,7 @@ def bench_inpaint(host: Host) -> list[tuple[str, str, str]]:
 def bench_relight(host: Host, kind: str) -> list[tuple[str, str, str]]:
     studio, rng, rows = Studio(host, kind), Random(8), []
     for i, scene in enumerate(drawn(COUNT // 4, seed=8)):
-        after = replace(scene, light=rng.choice(list(world.LIGHTS)))
-        sources = {"image": pixels(scene), "mask": world.render(scene).matte[None]}
-        if kind == "ic-light-fbc":
-            sources["background"] = pixels(replace(after, shapes=()))
-        words = f"{caption(after)}, light from the {after.light}"
+        words, after, sources = asked(kind, scene, rng)
         rows.append(right(after, studio.shown(words, i, cfg=3.0, **sources)))
     return [(f"{kind}: light side / shape kept", "95 / 95 %", share(rows, ("light", "shape")))]
 
@@ -134,11 +146,11 @@ def bench_x4(host: Host) -> list[tuple[str, str, str]]:
     studio, count = Studio(host, "upscale-x4"), max(4, COUNT // 10)
     gain, levels = 0.0, dict.fromkeys((0, 120, 240, 350), 0.0)
     for i, scene in enumerate(drawn(count, seed=9)):
-        truth = pixels(scene)
-        small = interpolate(truth.movedim(-1, 1), scale_factor=0.25, mode="area")
+        words, _, sources = asked("upscale-x4", scene, Random(9))
+        truth, small = pixels(scene), sources["image"].movedim(-1, 1)
         cubic = interpolate(small, scale_factor=4, mode="bicubic").clamp(0, 1).movedim(1, -1)
         for level in levels:
-            made = studio.shown(caption(scene), i, cfg=1.0, image=small.movedim(1, -1), noise_level=level)
+            made = studio.shown(words, i, cfg=1.0, **sources, noise_level=level)
             levels[level] += psnr(made, truth[0]) / count
             gain += (psnr(made, truth[0]) - psnr(cubic, truth)) / count if level == 0 else 0
     row = " / ".join(f"{v:.1f}" for v in levels.values())

@@ -1,4 +1,4 @@
-"""Stages `vae`, `vae-f4` and `decoder`: the autoencoders."""
+"""Stages `vae` and `vae-f4`, then `vae-decoder` and `vae-f4-decoder`: the autoencoders."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def train_both(of: Settings, name: str) -> None:
             y = vae.decoder(vae.post_quant_conv(mean + noise * (0.5 * logvar).exp())).float()
         kl = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
         error, logged = distance(y, x)
-        return error + 2e-4 * kl, logged | {"kl": kl.item()}
+        return error + 5e-5 * kl, logged | {"kl": kl.item()}
 
     run = Run(name, vae, loss, of.work, of.steps, rate=2e-3, decay=0.998)
     run.train()
@@ -116,23 +116,24 @@ def train_both(of: Settings, name: str) -> None:
     torch.save(vae.state_dict(), of.work / f"{name}.finished.pt")
 
 
-def train_decoder(of: Settings) -> None:
-    """The f8 decoder alone, on latents with a little noise: it learns to forgive what the diffusion model
-    gets slightly wrong, and the latents that other stages learned from stay as they are."""
+def train_decoder(of: Settings, name: str) -> None:
+    """A decoder alone, on latents with a little noise: it learns to forgive what the diffusion model gets
+    slightly wrong, and the latents that other stages learned from stay as they are."""
     data = crops(of)
-    vae = finished(of.work, "vae", of.device)
+    vae = finished(of.work, name, of.device)
     vae.encoder.requires_grad_(False)
     vae.quant_conv.requires_grad_(False)
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         x = batch(data, generator, of.device)
+        level = 0.15 / SCALES[name] * torch.rand(len(x), 1, 1, 1, generator=generator)
         with torch.no_grad():
             z = vae.encode(x)
-        z = z + 0.05 / SCALES["vae"] * torch.randn(z.shape, generator=generator).to(of.device)
+        z = z + (level * torch.randn(z.shape, generator=generator)).to(of.device)
         with torch.autocast(of.device, torch.bfloat16):
             y = vae.decoder(vae.post_quant_conv(z)).float()
         return distance(y, x)
 
-    run = Run("decoder", vae, loss, of.work, of.steps, rate=1.5e-3, decay=0.998)
+    run = Run(f"{name}-decoder", vae, loss, of.work, of.steps, rate=1e-3, decay=0.998)
     run.train()
-    torch.save(run.ema, of.work / "vae.finished.pt")
+    torch.save(run.ema, of.work / f"{name}.finished.pt")

@@ -29,7 +29,7 @@ class Settings:
 class Run:
     """One stage's training. `loss(step, generator)` draws its own batch and returns the loss and what to log.
 
-    The learning rate rises over 100 steps, stays, and falls in a line to zero over the last 30 % of `steps`;
+    The learning rate rises over 100 steps, stays, and falls in a line to zero over the last 60 % of `steps`;
     so a run that was stopped while it stayed can be resumed with more or fewer `steps`.
     """
 
@@ -56,7 +56,7 @@ class Run:
         means: dict[str, float] = {}
         while self.step < self.steps:
             generator = torch.Generator().manual_seed(self.seed + self.step)
-            rise, fall = (self.step + 1) / 100, (self.steps - self.step) / (0.3 * self.steps)
+            rise, fall = (self.step + 1) / 100, (self.steps - self.step) / (0.6 * self.steps)
             rate = self.rate * min(1.0, rise, fall)
             for group in optimiser.param_groups:
                 group["lr"] = rate

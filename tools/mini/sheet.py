@@ -1,50 +1,62 @@
-"""Draws the sample sheet of the model card: `python tools/mini/sheet.py [--out assets/mini/samples.jpg]`.
+"""Draws the model card's sample sheets, `samples.jpg` and `kinds.jpg`: `python tools/mini/sheet.py`.
 
-32 held-out prompts, one each, none picked: 20 euler steps, cfg 5, seed 0 to 31; the prompts are printed.
+Held-out scenes, none picked: 32 prompts for base, and of every other kind four pairs of what it was given and
+what it made; 20 euler steps, cfg as in the bench. All prompts are printed.
 """
 
 from __future__ import annotations
 
-import argparse
+import sys
+import tempfile
 from pathlib import Path
 from random import Random
 
-from train import ROOT, boot
+import torch
+from einops import rearrange
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate
 
-COLUMNS, ROWS, SIZE = 8, 4, 128
+ROOT = Path(__file__).resolve().parents[2]
+ASSETS = ROOT / "assets" / "mini"
+COLUMNS, PAIRS = 8, 4
+CFG = {"upscale-x4": 1.0, "ic-light-fc": 3.0, "ic-light-fbc": 3.0}
+
+
+def save(pictures: list[Tensor], name: str) -> None:
+    """Pictures `[128, 128, 3]` in rows of COLUMNS."""
+    grid = rearrange(torch.stack(pictures), "(r c) h w k -> (r h) (c w) k", c=COLUMNS)
+    Image.fromarray((grid * 255).round().byte().numpy()).save(ASSETS / name, quality=92)
+
+
+def given(kind: str, sources: dict[str, Tensor]) -> Tensor:
+    """What a kind was shown: its depth map, or its picture, the hole greyed."""
+    picture = sources["depth"] if kind == "depth" else sources["image"]
+    if kind == "inpaint":
+        picture = picture.lerp(torch.tensor(0.5), sources["mask"][..., None])
+    return interpolate(picture.movedim(-1, 1), size=(128, 128), mode="nearest").movedim(1, -1)[0]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=ROOT / "assets" / "mini" / "samples.jpg")
-    parser.add_argument("--device", default="cpu")
-    args = parser.parse_args()
-    boot(args.device)
-    import torch
-    from PIL import Image
+    sys.path.insert(0, str(ROOT))
+    from bench.__main__ import import_bench
 
-    import nodes
-    from host import mini
-    from tools.mini import captions, world
-
-    model, clip, vae = mini.load_checkpoint("base")
-    encode, rng, pictures = nodes.CLIPTextEncode().encode, Random(2000), []
-    (negative,) = encode(clip, "")
-    for seed in range(COLUMNS * ROWS):
-        scene = world.sample_scene(rng, 1, textured=0.0, gradient=0.0)
-        shape = scene.shapes[0]
-        where = captions.WHERE[shape.place][0]
-        words = f"{captions.article(captions.noun(shape))} {where} on {captions.ground(scene)}"
-        print(f"{seed:2} {words}")
-        latent = {"samples": torch.zeros(1, 4, SIZE // 8, SIZE // 8)}
-        (positive,) = encode(clip, words)
-        (out,) = nodes.common_ksampler(
-            model, seed, 20, 5.0, "euler", "normal", positive, negative, latent, disable_noise=False
-        )
-        pictures.append(nodes.VAEDecode().decode(vae, out)[0][0])
-    grid = torch.stack(pictures).reshape(ROWS, COLUMNS, SIZE, SIZE, 3).permute(0, 2, 1, 3, 4)
-    grid = grid.reshape(ROWS * SIZE, COLUMNS * SIZE, 3)
-    Image.fromarray((grid * 255).round().byte().numpy()).save(args.out, quality=92)
+    bench = import_bench("mini")
+    host = bench.Host(Path(tempfile.mkdtemp()))
+    studio, pictures = bench.Studio(host, "base"), []
+    for seed, scene in enumerate(bench.drawn(32, seed=11)):
+        words = bench.caption(scene)
+        print(f"base {seed:2} {words}")
+        pictures.append(studio.draw(words, seed))
+    save(pictures, "samples.jpg")
+    pictures = []
+    for kind in ("depth", "instruct-pix2pix", "inpaint", "ic-light-fc", "ic-light-fbc", "upscale-x4"):
+        studio, rng = bench.Studio(host, kind), Random(12)
+        for seed, scene in enumerate(bench.drawn(PAIRS, seed=12)):
+            words, _, sources = bench.asked(kind, scene, rng)
+            print(f"{kind} {seed} {words}")
+            pictures += [given(kind, sources), studio.shown(words, seed, cfg=CFG.get(kind, 5.0), **sources)]
+    save(pictures, "kinds.jpg")
 
 
 if __name__ == "__main__":

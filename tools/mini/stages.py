@@ -21,7 +21,7 @@ from .text import train_text
 from .upscaler import train_upscaler
 
 PHRASINGS = 4
-# Base also draws at these (height, width), in three batches of sixteen; else it would know 128 px alone.
+# Base also draws at these (height, width), in three batches of eight; else it would know 128 px alone.
 OTHER_SIZES = ((128, 192), (192, 128), (256, 256))
 
 
@@ -75,10 +75,10 @@ def base_lessons(of: Settings, tokens: Tokens) -> Lessons:
 
 
 def sized(size: tuple[int, int]) -> Callable[[Settings, Tokens], Lessons]:
-    """Base's lessons at another size: an eighth of the scenes, and not the same ones."""
+    """Base's lessons at another size: a quarter of the scenes, and not the same ones."""
 
     def made(of: Settings, tokens: Tokens) -> Lessons:
-        drawn = scenes(replace(of, scenes=of.scenes // 8), seed=60 + size[0] + size[1])
+        drawn = scenes(replace(of, scenes=of.scenes // 4), seed=60 + size[0] + size[1])
         return Lessons(look(of, autoencoder.draw(drawn, size)) * SCALES["vae"], said(drawn, tokens, 3))
 
     return made
@@ -208,7 +208,7 @@ def train_denoiser(of: Settings, kind: str) -> None:
     schedule = ALPHA_BAR_X4 if kind == "upscale-x4" else ALPHA_BAR
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        taught = every[0] if step % 4 else every[step // 4 % len(every)]
+        taught = every[0] if step % 2 else every[step // 2 % len(every)]
         count = max(1, of.batch * every[0].latents[0].numel() // taught.latents[0].numel())
         index = torch.randint(0, len(taught.latents), (count,), generator=generator)
         text = taught.texts[index, torch.randint(0, PHRASINGS, (count,), generator=generator)].clone()
@@ -241,8 +241,8 @@ def train_denoiser(of: Settings, kind: str) -> None:
 
 def train(name: str, of: Settings) -> None:
     """Runs the stage of that name."""
-    if name == "decoder":
-        autoencoder.train_decoder(of)
+    if name.endswith("-decoder"):
+        autoencoder.train_decoder(of, name.removesuffix("-decoder"))
     elif name == "text":
         train_text(of)
     elif name == mini.UPSCALER:

@@ -1,7 +1,8 @@
 """Trains the mini family: `python tools/mini/train.py STAGE [--steps N] [--device D]`.
 
-Stages in order: vae, text, base, the other kinds (upscale-x4 after vae-f4); any time after vae: decoder,
-which only sharpens the f8 decoder, and upscaler-2x. Each starts from what the earlier ones left in --work.
+Stages in order: vae, text, base, the other kinds (upscale-x4 after vae-f4); any time after vae: upscaler-2x,
+and vae-decoder (after vae-f4: vae-f4-decoder), which sharpens a decoder and leaves its latents as they are.
+Each starts from what the earlier ones left in --work.
 Seeded; resumable at any moment (a checkpoint each minute holds weights, EMA, optimiser and step); the same on
 CPU and GPU. `export.py` writes the EMA weights to assets/mini. COMFYUI_PATH names the ComfyUI whose classes
 are used.
