@@ -61,8 +61,8 @@ def bench_base(host: Host) -> list[tuple[str, str, str]]:
     return [
         (f"base: {head}", "97 / 97 / 90 / 90 / 90 %", score(COUNT, 2)),
         ("base, unseen combinations", "within 5 points", score(COUNT // 2, 3, unseen=True)),
-        ("base, 256 px", "within 10 points", score(COUNT // 8, 4, size=(256, 256))),
-        ("base, 192 x 128", "within 10 points", score(COUNT // 8, 4, size=(128, 192))),
+        ("base, 256 px", "within 10 points", score(COUNT // 4, 4, size=(256, 256))),
+        ("base, 192 x 128", "within 10 points", score(COUNT // 4, 4, size=(128, 192))),
     ]
 
 

@@ -62,7 +62,7 @@ def channels(
         kept = (chance < 0.05) | (chance >= 0.15)
         return extra * kept[:, None, None, None], None
     if kind == "upscale-x4":  # noised to a level that is the label (Ho et al., 2021)
-        level = torch.randint(0, 351, (len(extra),), generator=generator)
+        level = (351 * torch.rand(len(extra), generator=generator) ** 3).long()  # mostly little noise
         abar = ALPHA_BAR_X4[level][:, None, None, None]
         return abar.sqrt() * extra + (1 - abar).sqrt() * torch.randn(extra.shape, generator=generator), level
     return extra, None
