@@ -105,11 +105,12 @@ def bench_depth(host: Host) -> list[tuple[str, str, str]]:
 
 
 def bench_edit(host: Host) -> list[tuple[str, str, str]]:
+    """With ISI Edit Guider at its own image_cfg."""
     studio, rng = Studio(host, "instruct-pix2pix"), Random(6)
     edited, kept = [], []
     for i, scene in enumerate(drawn(COUNT // 4, seed=6)):
         words, after, sources = asked("instruct-pix2pix", scene, rng)
-        row = right(after, studio.shown(words, i, **sources))
+        row = right(after, studio.edit(words, i, image_cfg=1.5, **sources))
         name = "background" if after.background != scene.background else "colour"
         edited.append(row[name])
         kept.append(all(row[a] for a in ATTRIBUTES if a != name))

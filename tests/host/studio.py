@@ -46,6 +46,24 @@ class Studio:
         """Draws with the kind's extra channels."""
         return self.sample(*self.concat(words, **sources), seed, cfg, steps)
 
+    def edit(self, words, seed, image_cfg, steps=20, **sources):
+        """The same with ISI Edit Guider, which guides by text (5) and by the picture."""
+        model, positive, negative, latent = self.concat(words, **sources)
+        (sampler,) = self.host.call("KSamplerSelect", sampler_name=SAMPLER["sampler_name"])
+        (sigmas,) = self.host.call(
+            "BasicScheduler", model=model, scheduler=SAMPLER["scheduler"], steps=steps, denoise=1.0
+        )
+        (guider,) = self.host.call(
+            "ISI_EditGuider", model=model, positive=positive, negative=negative, text_cfg=5.0,
+            image_cfg=image_cfg, curve="constant", final_text_cfg=5.0, final_image_cfg=image_cfg,
+        )  # fmt: skip
+        (noise,) = self.host.call("RandomNoise", noise_seed=seed)
+        out, _ = self.host.call(
+            "SamplerCustomAdvanced", noise=noise, guider=guider, sampler=sampler, sigmas=sigmas,
+            latent_image=latent,
+        )  # fmt: skip
+        return self.host.call("VAEDecode", samples=out, vae=self.vae)[0][0]
+
     def loop(self, script, seed, steps=12, cfg=5.0, denoise=0.8, **inputs):
         """Every picture of a run of ISI Iterate, `[N, 128, 128, 3]`."""
         curve = {"final_denoise": denoise, "curve": "constant", "seed_mode": "increment"}

@@ -55,7 +55,12 @@ def main() -> None:
         for seed, scene in enumerate(bench.drawn(PAIRS, seed=12)):
             words, _, sources = bench.asked(kind, scene, rng)
             print(f"{kind} {seed} {words}")
-            pictures += [given(kind, sources), studio.shown(words, seed, cfg=CFG.get(kind, 5.0), **sources)]
+            made = (
+                studio.edit(words, seed, image_cfg=1.5, **sources)
+                if kind == "instruct-pix2pix"
+                else studio.shown(words, seed, cfg=CFG.get(kind, 5.0), **sources)
+            )
+            pictures += [given(kind, sources), made]
     save(pictures, "kinds.jpg")
 
 
