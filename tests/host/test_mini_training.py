@@ -153,3 +153,13 @@ def test_what_a_text_says_is_told_as_it_is_written(tools):
     assert said(text.instructed(scene, words, after)) == {"star.place": "bottom", "star.named": "yes"}
     words, after = world.repaint(scene, "green")
     assert said(text.instructed(scene, words, after)) == {"background": "green"}
+
+
+def test_x4_is_shown_mostly_little_noise_and_told_how_much(tools):
+    from isi.tools.mini import stages
+
+    small = torch.zeros(2000, 3, 16, 16)
+    shown, level = stages.channels("upscale-x4", small, torch.ones(2000), torch.Generator().manual_seed(0))
+    assert level.min() == 0 and 300 < level.max() <= 350 and level.median() < 60
+    told = (1 - tools[1].ALPHA_BAR_X4[level]).sqrt()
+    torch.testing.assert_close(shown.std((1, 2, 3)), told, atol=0.01, rtol=0.15)

@@ -1,7 +1,7 @@
 """Draws the model card's sample sheets, `samples.jpg` and `kinds.jpg`: `python tools/mini/sheet.py`.
 
-Held-out scenes, none picked: 32 prompts for base, and of every other kind four pairs of what it was given and
-what it made; 20 euler steps, cfg as in the bench. All prompts are printed.
+Scenes that training never saw, none picked: 32 prompts for base, and of every other kind four pairs of what
+it was given and what it made; 20 euler steps, cfg as in the bench. All prompts are printed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from torch.nn.functional import interpolate
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "assets" / "mini"
 COLUMNS, PAIRS = 8, 4
-CFG = {"upscale-x4": 1.0, "ic-light-fc": 3.0, "ic-light-fbc": 3.0}
 
 
 def save(pictures: list[Tensor], name: str) -> None:
@@ -55,12 +54,7 @@ def main() -> None:
         for seed, scene in enumerate(bench.drawn(PAIRS, seed=12)):
             words, _, sources = bench.asked(kind, scene, rng)
             print(f"{kind} {seed} {words}")
-            made = (
-                studio.edit(words, seed, image_cfg=1.5, **sources)
-                if kind == "instruct-pix2pix"
-                else studio.shown(words, seed, cfg=CFG.get(kind, 5.0), **sources)
-            )
-            pictures += [given(kind, sources), made]
+            pictures += [given(kind, sources), bench.made(studio, words, seed, **sources)]
     save(pictures, "kinds.jpg")
 
 
