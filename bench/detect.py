@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from statistics import median
 
-from ..core.detect import detect
-from ..core.safetensors_header import read_header
+from ..core.models.detect import detect
+from ..core.models.safetensors_header import read_header
 
 VECTORS = Path(__file__).parents[1] / "tests" / "vectors" / "headers.json.xz"
 ROUNDS = 15

@@ -38,16 +38,16 @@ class Rig:
         self.model, self.clip, self.vae = model, clip, vae
 
     def plan(self, count: int, steps: int):
-        from isi.core.plan import Plan, Step
+        from isi.core.loop.plan import Plan, Step
 
         return Plan(tuple(Step("a tree", steps, 5.0, 0.6, seed) for seed in range(count)))
 
     def engine(self, plan, picture) -> float:
         """Seconds of the engine with the store off: nothing is written."""
-        from isi.core.engine import Job, iterate, root_key, step_keys
-        from isi.core.store import Store
-        from isi.host.progress import Progress
-        from isi.host.sampling import StepSampler
+        from isi.core.loop.engine import Job, iterate, root_key, step_keys
+        from isi.core.loop.store import Store
+        from isi.host.loop.progress import Progress
+        from isi.host.loop.sampling import StepSampler
 
         began = time.perf_counter()
         progress = Progress(sum(step.steps for step in plan.steps), self.model)
@@ -60,8 +60,8 @@ class Rig:
 
     def node(self, plan, picture) -> float:
         """Seconds of all that ISI_Iterate does: fingerprints, store, PNG files, messages."""
-        from isi.core.memory import Memory
-        from isi.host.run import Request, run_plan
+        from isi.core.loop.memory import Memory
+        from isi.host.loop.run import Request, run_plan
 
         began = time.perf_counter()
         request = Request(

@@ -37,7 +37,7 @@ def mask() -> torch.Tensor:
 
 
 def canvas() -> tuple[Operation, Operation | None]:
-    from isi.core.canvas import Canvas
+    from isi.core.pictures.canvas import Canvas
 
     image, side = picture(SIDE * 3 // 4), SIDE // 8
     lens = Canvas(side, side, side, side, fill="edge", overlap=64)
@@ -51,7 +51,7 @@ def host_pad(image: torch.Tensor, side: int) -> object:
 
 
 def canvas_put() -> tuple[Operation, Operation | None]:
-    from isi.core.canvas import Canvas
+    from isi.core.pictures.canvas import Canvas
 
     image, side = picture(SIDE * 3 // 4), SIDE // 8
     lens = Canvas(side, side, side, side, blend=32)
@@ -60,8 +60,8 @@ def canvas_put() -> tuple[Operation, Operation | None]:
 
 
 def crop(view: int | None) -> tuple[Operation, Operation | None]:
-    from isi.core.crop import ViewSize
-    from isi.core.stitch import crop_for_inpaint
+    from isi.core.pictures.crop import ViewSize
+    from isi.core.pictures.stitch import crop_for_inpaint
 
     image, where = picture(), mask()
     size = ViewSize((view, view)) if view else ViewSize()
@@ -69,8 +69,8 @@ def crop(view: int | None) -> tuple[Operation, Operation | None]:
 
 
 def stitch(match: float) -> tuple[Operation, Operation | None]:
-    from isi.core.crop import ViewSize
-    from isi.core.stitch import crop_for_inpaint
+    from isi.core.pictures.crop import ViewSize
+    from isi.core.pictures.stitch import crop_for_inpaint
 
     image, where = picture(), mask()
     made = crop_for_inpaint(image, where, where, None, 64, ViewSize((1024, 1024)))
@@ -79,7 +79,7 @@ def stitch(match: float) -> tuple[Operation, Operation | None]:
 
 
 def grow() -> tuple[Operation, Operation | None]:
-    from isi.core.masks import grow
+    from isi.core.pictures.masks import grow
 
     where = mask()
     return lambda: grow(where, 32), lambda: host_grow(where, 32)
@@ -92,7 +92,7 @@ def host_grow(where: torch.Tensor, pixels: int) -> object:
 
 
 def feather() -> tuple[Operation, Operation | None]:
-    from isi.core.masks import feather
+    from isi.core.pictures.masks import feather
     from torchvision.transforms.functional import gaussian_blur
 
     where = mask()
@@ -100,7 +100,7 @@ def feather() -> tuple[Operation, Operation | None]:
 
 
 def fill_holes() -> tuple[Operation, Operation | None]:
-    from isi.core.masks import fill_holes
+    from isi.core.pictures.masks import fill_holes
     from scipy.ndimage import binary_fill_holes
 
     where = mask()
@@ -108,14 +108,14 @@ def fill_holes() -> tuple[Operation, Operation | None]:
 
 
 def split() -> tuple[Operation, Operation | None]:
-    from isi.core.masks import split_objects
+    from isi.core.pictures.masks import split_objects
 
     where = mask()
     return lambda: split_objects(where, 9), None
 
 
 def to_latent() -> tuple[Operation, Operation | None]:
-    from isi.core.masks import latent_blocks
+    from isi.core.pictures.masks import latent_blocks
 
     where = mask()
     return lambda: latent_blocks(where), None

@@ -63,7 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as base, torch.no_grad():
         host = Host(Path(base))
         host.server.last_prompt_id = host.server.last_node_id = None
-        from ..host.tiled_vae import decode
+        from ..host.tiles.tiled_vae import decode
 
         vae = narrow_vae()
         generator = torch.Generator().manual_seed(1)

@@ -50,8 +50,8 @@ PEERS: dict[str, Callable[[int], float]] = {
 
 def redundancy() -> None:
     """Pixels computed over pixels of the picture."""
-    from isi.core.tiles import fit_layout
-    from isi.core.tiling import AUTO_TILE, Tiling
+    from isi.core.tiles.tiles import fit_layout
+    from isi.core.tiles.tiling import AUTO_TILE, Tiling
 
     print("work, each step: pixels computed / pixels of the picture")
     print("| | 2048 | 4096 | 8192 |\n|---|---|---|---|")
@@ -73,8 +73,8 @@ def redundancy() -> None:
 
 def compositing() -> None:
     """Blending all tiles of a picture, 64 MP over 4 MP; and pasting each onto the whole canvas."""
-    from isi.core.blend import TileWeights
-    from isi.core.tiling import Tiling
+    from isi.core.tiles.blend import TileWeights
+    from isi.core.tiles.tiling import Tiling
 
     def ours(side: int) -> float:
         layout = Tiling().layout(side // 8, side // 8, 8).scaled(8)
@@ -133,8 +133,8 @@ class Alive(TorchDispatchMode):
 
 
 def tiled(model: Any, **settings) -> Any:
-    from isi.core.tiling import Tiling
-    from isi.host.tiled import TiledHandler, patch_tiled
+    from isi.core.tiles.tiling import Tiling
+    from isi.host.tiles.tiled import TiledHandler, patch_tiled
 
     return patch_tiled(model, TiledHandler(Tiling(**settings), progress=False))
 

@@ -9,7 +9,8 @@ from typing import Any
 from aiohttp import web
 from server import PromptServer
 
-from . import gallery, model_files
+from .loop import gallery
+from .models import model_files
 
 
 async def _answer(ask: Callable[..., Any], *given: str) -> web.Response:

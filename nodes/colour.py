@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..core.colour import MODES, equalize
+from ..core.pictures.colour import MODES, equalize
 
 
 class Equalize(io.ComfyNode):

@@ -2,10 +2,10 @@
 
 from comfy_api.latest import io
 
-from ..core.concat import MASK_MODES, MAX_NOISE_LEVEL, SIDES
-from ..core.schedule import CURVES
-from ..host import concat, concat_conditioner, concat_patch, edit_guider, ic_light
-from ..host.model_kind import kind_of_model
+from ..core.loop.schedule import CURVES
+from ..core.models.concat import MASK_MODES, MAX_NOISE_LEVEL, SIDES
+from ..host.conditioning import concat, concat_conditioner, concat_patch, edit_guider, ic_light
+from ..host.models.model_kind import kind_of_model
 from . import sockets
 
 CATEGORY = "ISI/concat models"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io, ui
 
-from ..core.release import MODES
-from ..host.differential import Release, patch, preview
+from ..core.pictures.differential import MODES
+from ..host.conditioning.differential import Release, patch, preview
 
 
 class DifferentialDiffusion(io.ComfyNode):

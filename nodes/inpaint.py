@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..core.crop import ViewSize, blended
-from ..core.masks import as_mask
-from ..core.objects_plan import ORDERS, ObjectEdits, parse_actions
-from ..core.stitch import crop_for_inpaint
-from ..host.fill_models import fill_extra, fill_names
+from ..core.pictures.crop import ViewSize, blended
+from ..core.pictures.masks import as_mask
+from ..core.pictures.stitch import crop_for_inpaint
+from ..core.plans.objects import ORDERS, ObjectEdits, parse_actions
+from ..host.models.fill_models import fill_extra, fill_names
 from . import sockets
 
 CATEGORY = "ISI/inpaint"

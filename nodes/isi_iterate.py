@@ -6,16 +6,16 @@ import json
 
 from comfy_api.latest import io
 
-from ..core.drift import REFERENCES, DriftLock
-from ..core.memory import BLENDS, CARRIES, Memory
-from ..core.plan import content_hash
-from ..core.schedule import CURVES, SEED_MODES, make_plan
-from ..core.script import ScriptError, parse
-from ..core.settle import Settle
-from ..host.control_net import HINTS, ControlNetConditioner
-from ..host.gallery import check_run_name
-from ..host.run import Drift, Request, run_plan
-from ..host.sampling import SAMPLERS, SCHEDULERS
+from ..core.language.script import ScriptError, parse
+from ..core.loop.drift import REFERENCES, DriftLock
+from ..core.loop.memory import BLENDS, CARRIES, Memory
+from ..core.loop.plan import content_hash
+from ..core.loop.schedule import CURVES, SEED_MODES, make_plan
+from ..core.loop.settle import Settle
+from ..host.conditioning.control_net import HINTS, ControlNetConditioner
+from ..host.loop.gallery import check_run_name
+from ..host.loop.run import Drift, Request, run_plan
+from ..host.loop.sampling import SAMPLERS, SCHEDULERS
 from . import sockets
 
 CATEGORY = "ISI/iterate"

@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..host import mini
+from ..host.models import mini
 
 
 class MiniCheckpoint(io.ComfyNode):

@@ -2,10 +2,10 @@
 
 from comfy_api.latest import io, ui
 
-from ..core.kinds import UNETS, report
-from ..host.model_files import MODELS, file_stamp, inspect, model_files
-from ..host.model_kind import kind_of_model
-from ..host.model_loading import load_model_file
+from ..core.models.kinds import UNETS, report
+from ..host.models.model_files import MODELS, file_stamp, inspect, model_files
+from ..host.models.model_kind import kind_of_model
+from ..host.models.model_loading import load_model_file
 
 CHOICES = ["auto", *UNETS]
 

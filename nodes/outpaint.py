@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..core import masks
-from ..core.canvas import ANCHORS, Canvas, Sides, check_overlap, sides_of
-from ..core.crop import Box, take_mask
-from ..core.fill import MODES
-from ..core.masks import PROFILES, as_mask
-from ..core.outpaint_plan import Outpainting
-from ..host.fill_models import fill_by_name, fill_extra, fill_names
+from ..core.fills.fill import MODES
+from ..core.pictures import masks
+from ..core.pictures.canvas import ANCHORS, Canvas, Sides, check_overlap, sides_of
+from ..core.pictures.crop import Box, take_mask
+from ..core.pictures.masks import PROFILES, as_mask
+from ..core.plans.outpaint import Outpainting
+from ..host.models.fill_models import fill_by_name, fill_extra, fill_names
 from . import sockets
 
 CATEGORY = "ISI/inpaint"

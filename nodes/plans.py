@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..core.plan import join
+from ..core.loop.plan import join
 from . import sockets
 
 CATEGORY = "ISI/iterate"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..core.grid import contact_sheet
-from ..core.plan import Plan
-from ..host.gallery import Run, open_run, run_stamp
+from ..core.loop.plan import Plan
+from ..core.pictures.contact_sheet import contact_sheet
+from ..host.loop.gallery import Run, open_run, run_stamp
 from . import sockets
 
 CATEGORY = "ISI/runs"

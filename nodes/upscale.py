@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..core.blend import BLENDS
-from ..core.demofusion import DemoFusion
-from ..core.tiling import WRAPS, Tiling
-from ..core.upscale_plan import Upscale, parse_denoises, target_size, upscale_plan
-from ..host.cost import estimate
-from ..host.tiled import TiledHandler, patch_tiled
+from ..core.plans.upscale import Upscale, parse_denoises, target_size, upscale_plan
+from ..core.tiles.blend import BLENDS
+from ..core.tiles.demofusion import DemoFusion
+from ..core.tiles.tiling import WRAPS, Tiling
+from ..host.tiles.cost import estimate
+from ..host.tiles.tiled import TiledHandler, patch_tiled
 from . import sockets
 
 CATEGORY = "ISI/upscale"

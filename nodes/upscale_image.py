@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..core.upscale_plan import target_size
-from ..host import tiled_vae
-from ..host.upscale_models import LANCZOS, load_upscaler, upscale, upscaler_names
+from ..core.plans.upscale import target_size
+from ..host.models.upscale_models import LANCZOS, load_upscaler, upscale, upscaler_names
+from ..host.tiles import tiled_vae
 
 _TILE = "The largest tile, in pixels. Smaller needs less memory. A tile as large as the picture is no tiling."
 _OVERLAP = (

@@ -1,4 +1,4 @@
-/** How large a canvas is and where the picture lies on it: `sides_of` of core/canvas.py, number for number. */
+/** How large a canvas is and where the picture lies on it: `sides_of` of core/pictures/canvas.py, number for number. */
 import { roundHalfEven } from "./rounding.js";
 
 /** Where the picture lies on the canvas: 0..1 from the top, 0..1 from the left. */

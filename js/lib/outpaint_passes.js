@@ -1,4 +1,4 @@
-/** The windows in which ISI Outpaint paints a canvas, in their order: `Outpainting.passes` of core/outpaint_plan.py. */
+/** The windows in which ISI Outpaint paints a canvas, in their order: `Outpainting.passes` of core/plans/outpaint.py. */
 import { canvasSize } from "./outpaint.js";
 import { fitAxis } from "./tiles.js";
 

@@ -1,4 +1,4 @@
-/** At which step differential diffusion releases which grey: core/release.py, as far as a page can know it. */
+/** At which step differential diffusion releases which grey: core/pictures/differential.py, as far as a page can know it. */
 
 /** Steps of the schedule that the node itself takes as long as none is connected. */
 export const STEPS = 20;

@@ -1,5 +1,5 @@
 /**
- * The script language in the browser. `core/script.py` is the reference and holds the rules; both pass
+ * The script language in the browser. `core/language/script.py` is the reference and holds the rules; both pass
  * `tests/vectors/script.json`, and their messages are the same.
  */
 import { say } from "./words.js";

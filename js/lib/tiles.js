@@ -1,6 +1,6 @@
 /**
- * Where tiles lie and what they cost, in the browser. `core/tiles.py`, `core/tiling.py`, `core/cost.py` and
- * `core/upscale_plan.py` are the reference and say why; both sides are held to `tests/vectors/tiles.json`.
+ * Where tiles lie and what they cost, in the browser. `core/tiles/tiles.py`, `core/tiles/tiling.py`, `core/plans/cost.py` and
+ * `core/plans/upscale.py` are the reference and say why; both sides are held to `tests/vectors/tiles.json`.
  *
  * An axis is `{length, tile, starts, wrap}`, a layout `{rows, columns}`; units are latent cells or pixels.
  */

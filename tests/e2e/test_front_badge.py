@@ -4,12 +4,12 @@ connected, before anything is queued."""
 import io
 
 import pytest
-from isi.core.detect import detect
-from isi.core.safetensors_header import read_header
+from isi.core.models.detect import detect
+from isi.core.models.safetensors_header import read_header
 from isi.tools.browser import front_end
 from playwright.sync_api import expect
 
-from ..core.header_vectors import safetensors_start, vectors
+from ..core.models.header_vectors import safetensors_start, vectors
 from .front import choose
 
 FILES = ("sd1-4", "sd1-8", "sd1-9", "sd1-12", "sd2-5", "sdxl-9", "x4-7", "svd-8")

@@ -9,9 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from isi.core.canvas import ANCHORS, sides_of
-from isi.core.outpaint_plan import Outpainting
-from isi.core.release import MODES, release_picture, release_step, tau_calibrated, tau_step, tau_timestep
+from isi.core.pictures.canvas import ANCHORS, sides_of
+from isi.core.pictures.differential import (
+    MODES,
+    release_picture,
+    release_step,
+    tau_calibrated,
+    tau_step,
+    tau_timestep,
+)
+from isi.core.plans.outpaint import Outpainting
 from isi.tools import client
 from isi.tools.browser import front_end
 from PIL import Image

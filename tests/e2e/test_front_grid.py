@@ -5,10 +5,10 @@ import random
 from pathlib import Path
 
 import pytest
-from isi.core.cost import Geometry, plan_cost, stage_cost
-from isi.core.demofusion import DemoFusion
-from isi.core.tiling import Tiling
-from isi.core.upscale_plan import Upscale, upscale_plan
+from isi.core.plans.cost import Geometry, plan_cost, stage_cost
+from isi.core.plans.upscale import Upscale, upscale_plan
+from isi.core.tiles.demofusion import DemoFusion
+from isi.core.tiles.tiling import Tiling
 from isi.tools.browser import front_end
 from playwright.sync_api import expect
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from isi.core.script import ScriptError, parse
+from isi.core.language.script import ScriptError, parse
 from isi.tools.browser import front_end
 from playwright.sync_api import expect
 

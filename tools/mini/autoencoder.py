@@ -9,7 +9,7 @@ import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL
 from torch import Tensor, nn
 
-from host import mini
+from host.models import mini
 
 from . import world
 from .loop import Run, Settings
@@ -36,7 +36,7 @@ def draw(scenes: list[world.Scene], size: tuple[int, int] = (PICTURE, PICTURE)) 
 
 
 def build(name: str) -> AutoencoderKL:
-    """The host's autoencoder as `host.mini` configures it, weights not set."""
+    """The host's autoencoder as `host.models.mini` configures it, weights not set."""
     levels = mini.AUTOENCODER["ch_mult"][: 3 if name == "vae-f4" else 4]
     vae = AutoencoderKL(embed_dim=4, ddconfig=mini.AUTOENCODER | {"ch_mult": levels})
     mini.widen_norms(vae)

@@ -10,7 +10,7 @@ from comfy.ldm.modules.attention import optimized_attention_for_device
 from comfy.sd1_clip import SD1Tokenizer
 from torch import Tensor, nn
 
-from host import mini
+from host.models import mini
 
 from .captions import vocabulary
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from host import mini
+from host.models import mini
 
 from . import autoencoder, world
 from .autoencoder import PICTURE, SCALES

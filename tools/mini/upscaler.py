@@ -10,7 +10,7 @@ from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from host import mini
+from host.models import mini
 
 from .autoencoder import batch, crops
 from .loop import Run, Settings

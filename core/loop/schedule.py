@@ -1,0 +1,97 @@
+"""From a script to a plan: denoise and seed of every step.
+
+The denoise curves are those of A1111's loopback script: s0 + (s1 - s0) f(p), p = i / (n - 1).
+"""
+
+from __future__ import annotations
+
+import math
+from hashlib import blake2b
+from typing import Literal, get_args
+
+from ..language.script import Script
+from .plan import Plan, Step
+
+Curve = Literal["constant", "linear", "aggressive", "lazy"]
+SeedMode = Literal["increment", "fixed", "hashed"]
+CURVES: tuple[Curve, ...] = get_args(Curve)
+SEED_MODES: tuple[SeedMode, ...] = get_args(SeedMode)
+
+_SHAPES = {
+    "linear": lambda p: p,
+    "aggressive": lambda p: math.sin(p * math.pi / 2),
+    "lazy": lambda p: 1 - math.cos(p * math.pi / 2),
+}
+MOST_CFG = 100.0
+
+
+def denoise_curve(kind: Curve, start: float, final: float, count: int) -> list[float]:
+    """Denoise of each of `count` steps, from `start` to `final` (both 0..1); one step gets `start`.
+
+    "aggressive" makes most of its way early, "lazy" late, "constant" ignores `final`. The ends are exact.
+    """
+    if kind == "constant" or count == 1:
+        return [start] * count
+    shape, last = _SHAPES[kind], count - 1
+    return [start + (final - start) * shape(i / last) for i in range(last)] + [final]
+
+
+def seeds(seed: int, mode: SeedMode, count: int) -> list[int]:
+    """Seed (0..2^64-1) of each of `count` steps.
+
+    "increment": seed + i mod 2^64; "fixed": the same; "hashed": unrelated ones, BLAKE2b(seed, i), so that
+    runs of neighbouring seeds share none.
+    """
+    if mode == "increment":
+        return [(seed + i) % 2**64 for i in range(count)]
+    if mode == "fixed":
+        return [seed] * count
+    return [_hashed(seed, i) for i in range(count)]
+
+
+def _hashed(seed: int, index: int) -> int:
+    digest = blake2b(seed.to_bytes(8, "little") + index.to_bytes(8, "little"), digest_size=8)
+    return int.from_bytes(digest.digest(), "little")
+
+
+def make_plan(
+    script: Script,
+    steps: int,
+    cfg: float,
+    denoise: float,
+    final_denoise: float,
+    curve: Curve,
+    seed: int,
+    seed_mode: SeedMode,
+) -> Plan:
+    """A plan with a step for each group of `script`, labelled with the group's own text.
+
+    A group's settings go before the curve, the seeds and the numbers given here; its weight multiplies
+    whichever cfg it has. Raises ValueError for a script without steps, and for a cfg over 100.
+    """
+    groups = script.groups
+    if not groups:
+        raise ValueError(
+            "The script has no steps: expected at least one prompt, came a blank text. "
+            "Write into the script of ISI Script, for example: {oil painting} dawn; noon; dusk"
+        )
+    curve_values = denoise_curve(curve, denoise, final_denoise, len(groups))
+    seed_values = seeds(seed, seed_mode, len(groups))
+    made = [
+        Step(
+            prompt=group.prompt(script.global_prompt),
+            steps=steps if group.steps is None else group.steps,
+            cfg=(cfg if group.cfg is None else group.cfg) * group.weight,
+            denoise=curve_values[i] if group.denoise is None else group.denoise,
+            seed=seed_values[i] if group.seed is None else group.seed,
+            label=group.text,
+        )
+        for i, group in enumerate(groups)
+    ]
+    for i, (step, group) in enumerate(zip(made, groups, strict=True), 1):
+        if step.cfg > MOST_CFG:
+            raise ValueError(
+                f"Step {i} of the script ({group.text[:40]!r}): expected a cfg of at most {MOST_CFG:g}, came "
+                f"{step.cfg:g} (its weight {group.weight:g} multiplies cfg). Lower one of them in ISI Script."
+            )
+    return Plan(tuple(made))

@@ -1,0 +1,93 @@
+"""Crop, sample anywhere, stitch: the two halves of the Crop lens as one value that travels between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..loop.lens import View
+from ..loop.plan import content_hash
+from .crop import Box, Crop, ViewSize, bounds, take_mask
+
+
+@dataclass(frozen=True, eq=False)
+class Stitch:
+    """A picture `[B, H, W, C]`, the crops that were taken out of it, and their masks."""
+
+    picture: Tensor
+    crops: tuple[Crop, ...]
+    assets: Mapping[str, Tensor]
+
+    def view(self) -> View:
+        """All crops as one batch `[N, h, w, C]` with their sample masks `[N, h, w]`."""
+        views = [crop.get(self.picture, self.assets) for crop in self.crops]
+        batch = len(self.picture)
+        masks = [view.mask.expand(batch, -1, -1) for view in views if view.mask is not None]
+        return View(torch.cat([view.pixels for view in views]), torch.cat(masks))
+
+    def stitched(self, pixels: Tensor, match: float) -> Tensor:
+        """The picture with all changed crops `[N, h, w, C]` (any size) put back.
+
+        Several variants of the one crop of one picture make as many pictures. Colours are matched (0..1)
+        to the picture before any crop came back, so that the order of the crops changes nothing.
+
+        Raises:
+            ValueError: where the number of crops is another than was taken.
+        """
+        crops = [replace(crop, match=match) for crop in self.crops]
+        picture = self.picture
+        if len(crops) == 1 and len(picture) == 1:
+            picture = picture.expand(len(pixels), -1, -1, -1)
+        expected = len(picture) * len(crops)
+        if len(pixels) != expected:
+            raise ValueError(
+                f"ISI Crop For Inpaint took {expected} crops, but {len(pixels)} came back: "
+                "connect all of them to ISI Stitch, in one batch."
+            )
+        out = picture.clone()
+        for crop, part in zip(crops, pixels.split(len(picture)), strict=True):
+            crop.paste(out, crop.patch(picture, part, self.assets), self.assets)
+        return out
+
+
+def crop_for_inpaint(
+    picture: Tensor, sample: Tensor, composite: Tensor, context: Tensor | None, padding: int, size: ViewSize
+) -> Stitch:
+    """Context crops round masks, all of one view size.
+
+    One picture `[1, H, W, C]` with N masks gives N crops, each round its own mask; a batch of pictures
+    (a video) gives one crop each, all at the same place, so that nothing jitters. `sample` and `composite`
+    are `[n, H, W]`; `context` (1 or n) only widens the crops. An empty mask crops the whole picture.
+    """
+    frame = (picture.shape[1], picture.shape[2])
+    count = max(len(sample), len(composite)) if len(picture) == 1 else 1
+    boxes, groups = [], []
+    for index in range(count):
+        masks = [sample, composite] if context is None else [sample, composite, context]
+        if count > 1:
+            masks = [mask if len(mask) == 1 else mask[index : index + 1] for mask in masks]
+        found = [box for mask in masks if (box := bounds(mask))]
+        boxes.append(_union(found).padded(padding).within(*frame) if found else Box(0, 0, *frame))
+        groups.append(masks[:2])
+    largest = Box(0, 0, max(box.height for box in boxes), max(box.width for box in boxes))
+    assets: dict[str, Tensor] = {}
+    crops = []
+    for box, masks in zip(boxes, groups, strict=True):
+        if not size.target:
+            box = box.grown_to(largest.height, largest.width, frame)
+        box, view = size.fit(box, frame)
+        parts = [take_mask(mask, box) for mask in masks]
+        names = [content_hash(part) for part in parts]
+        assets.update(zip(names, parts, strict=True))
+        crops.append(Crop(box.top, box.left, box.height, box.width, *view, names[0], names[1]))
+    return Stitch(picture, tuple(crops), assets)
+
+
+def _union(boxes: list[Box]) -> Box:
+    """The smallest box that holds all of `boxes`."""
+    top, left = min(box.top for box in boxes), min(box.left for box in boxes)
+    bottom, right = max(box.bottom for box in boxes), max(box.right for box in boxes)
+    return Box(top, left, bottom - top, right - left)

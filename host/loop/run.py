@@ -1,0 +1,208 @@
+"""Runs a plan on ComfyUI: checks what came in, names the result, and connects the engine to the host."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import comfyui_version
+import torch
+from torch import Tensor
+
+from ...core.loop.drift import DriftLock
+from ...core.loop.engine import Iteration, Job, iterate, root_key, step_keys
+from ...core.loop.lens import Masked, Whole
+from ...core.loop.memory import Memory
+from ...core.loop.plan import Plan, content_hash
+from ...core.loop.settle import Settle
+from ...core.pictures.masks import as_mask
+from .fingerprint import fingerprint
+from .gallery import Run, check_run_name, open_store, picture_name, picture_path, save_pictures
+from .moment import Conditioner
+from .progress import Progress, send_event
+from .sampling import StepSampler
+
+log = logging.getLogger("isi")
+
+
+@dataclass(frozen=True)
+class Drift:
+    """ISI_DRIFT: a drift lock with the tensors it names."""
+
+    lock: DriftLock
+    picture: Tensor | None = None
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user connected to ISI_Iterate."""
+
+    model: Any
+    clip: Any
+    vae: Any
+    plan: Plan
+    negative: str
+    sampler_name: str
+    scheduler: str
+    image: Tensor | None
+    mask: Tensor | None
+    width: int
+    height: int
+    memory: Memory
+    drift: Drift | None
+    settle: Settle | None
+    conditioner: Conditioner | None
+    run_name: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """The last picture, its latent, the handle to all iterations, and where the picture is on disk."""
+
+    image: Tensor
+    latent: dict[str, Tensor]
+    run: Run
+    shown: dict[str, str]
+
+
+def run_plan(request: Request, notes: Mapping[str, str]) -> Result:
+    """Does what ISI_Iterate is asked to do. `notes` go into each picture's metadata.
+
+    Raises ValueError before anything is sampled for input that can't work.
+    """
+    check_run_name(request.run_name)
+    picture = check_picture(request.image)
+    plan = masked_plan(request.plan, picture, request.mask)
+    drift = request.drift
+    job = Job(
+        plan, picture, request.memory, drift.lock if drift else None, drift.picture if drift else None,
+        drift.mask if drift else None, request.settle,
+    )  # fmt: skip
+    job.check()
+    progress = Progress(sum(step.steps for step in plan.steps), request.model)
+    sampler = StepSampler(
+        plan, request.model, request.clip, request.vae, request.negative, request.sampler_name,
+        request.scheduler, (request.height, request.width), request.conditioner, progress,
+    )  # fmt: skip
+    sampler.check(picture)
+
+    environment = describe(request, picture, drift)
+    root = root_key(environment)
+    keys = step_keys(root, plan)
+    run = Run(request.run_name or f"run-{root[:8]}", tuple(keys), request.plan)
+    store = open_store()
+    reporter = Reporter(run, plan, progress, notes, environment)
+    reporter.save_run(run)
+    outcome = iterate(job, keys, sampler, store, reporter)
+    if outcome.count < len(keys):
+        run = replace(run, keys=run.keys[: outcome.count])
+        reporter.save_run(run)
+    shown = picture_name(run.name, outcome.count - 1, keys[outcome.count - 1])
+    return Result(outcome.picture, {"samples": outcome.latent}, run, shown)
+
+
+class Reporter:
+    """The engine's `Listener`: writes each iteration's picture and tells the front end about it."""
+
+    def __init__(self, run: Run, plan: Plan, progress: Progress, notes: Mapping[str, str], environment: Any):
+        self.run, self.plan, self.progress = run, plan, progress
+        self.notes, self.environment = notes, environment
+        self.steps_done = 0
+        self.writable = True
+
+    def __call__(self, iteration: Iteration) -> None:
+        self.steps_done += iteration.step.steps
+        name = picture_name(self.run.name, iteration.index, iteration.key)
+        if not picture_path(name).exists():
+            self._write(name, iteration)
+        self.progress.advance(self.steps_done)
+        send_event(
+            "isi.iteration",
+            {
+                "run": self.run.name,
+                "iteration": iteration.index + 1,
+                "of": len(self.plan),
+                "label": (iteration.step.label or iteration.step.prompt)[:200],
+                "reused": iteration.reused,
+                "seconds": round(iteration.seconds, 3),
+                "picture": name,
+            },
+        )
+
+    def save_run(self, run: Run) -> None:
+        """Writes the run's manifest; a disk that does not take it costs the name, not the run."""
+        try:
+            run.save()
+        except OSError as error:
+            log.warning("The run %r can't be written down (%s): going on without.", run.name, error)
+
+    def _write(self, name: Mapping[str, str], iteration: Iteration) -> None:
+        pictures = iteration.picture() if self.writable else None
+        if pictures is None:
+            return
+        story = {
+            "version": 1,
+            "run": self.run.name,
+            "iteration": iteration.index + 1,
+            "of": len(self.plan),
+            "key": iteration.key,
+            "step": iteration.step.to_json(),
+            "environment": self.environment,
+        }
+        try:
+            save_pictures(name, pictures, {**self.notes, "isi": json.dumps(story)})
+        except OSError as error:
+            self.writable = False
+            log.warning("Pictures of %r can't be written (%s): going on without.", self.run.name, error)
+
+
+def check_picture(image: Tensor | None) -> Tensor | None:
+    """The input as `[B, H, W, 3 or 4]`; grey becomes RGB. Raises ValueError for what is no picture."""
+    if image is None:
+        return None
+    if image.ndim != 4 or image.shape[-1] not in (1, 3, 4):
+        raise ValueError(
+            f"The image must be [batch, height, width, 1, 3 or 4 channels], but is {list(image.shape)}: "
+            "connect an IMAGE."
+        )
+    if not torch.isfinite(image).all():
+        raise ValueError("The image has NaN or infinite values: connect another picture.")
+    return image.repeat(1, 1, 1, 3) if image.shape[-1] == 1 else image
+
+
+def masked_plan(plan: Plan, picture: Tensor | None, mask: Tensor | None) -> Plan:
+    """The plan with each step bound to `mask` (1 = may change). Raises ValueError where the two don't fit."""
+    if mask is None:
+        return plan
+    if picture is None:
+        raise ValueError("A mask needs a picture that it lies on: connect an image, or no mask.")
+    height, width = picture.shape[1:3]
+    mask = as_mask(mask, height, width, len(picture))
+    if any(not isinstance(step.lens, Whole) for step in plan.steps):
+        raise ValueError("This plan brings its own masks, crops or sizes: disconnect the mask.")
+    name = content_hash(mask)
+    lens = Masked(name, name)
+    return Plan(tuple(replace(step, lens=lens) for step in plan.steps), {**plan.assets, name: mask})
+
+
+def describe(request: Request, picture: Tensor | None, drift: Drift | None) -> dict[str, Any]:
+    """All but the steps that the pictures of a run depend on, as a JSON value."""
+    return {
+        "comfyui": comfyui_version.__version__,
+        "torch": torch.__version__,
+        "device": request.model.load_device.type,
+        "model": fingerprint(request.model),
+        "clip": fingerprint(request.clip),
+        "vae": fingerprint(request.vae),
+        "conditioner": fingerprint(request.conditioner and request.conditioner.identity()),
+        "negative": request.negative,
+        "sampler": request.sampler_name,
+        "scheduler": request.scheduler,
+        "start": [request.height, request.width] if picture is None else content_hash(picture),
+        "memory": request.memory.to_json(),
+        "drift": drift and fingerprint([drift.lock, drift.picture, drift.mask]),
+    }

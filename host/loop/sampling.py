@@ -1,0 +1,168 @@
+"""One step on ComfyUI: exactly VAEEncode, CLIPTextEncode, KSampler, VAEDecode, and nothing when not asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import comfy.model_management
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ...core.loop.engine import Sampled
+from ...core.loop.lens import View
+from ...core.loop.plan import Plan, Step
+from ...core.pictures.masks import pool_to_latent
+from .moment import Conditioner, Moment, step_extra
+from .progress import Progress
+
+SAMPLERS: list[str] = comfy.samplers.KSampler.SAMPLERS
+SCHEDULERS: list[str] = comfy.samplers.KSampler.SCHEDULERS
+
+
+@dataclass
+class StepSampler:
+    """The engine's `Sampler` on the user's models.
+
+    `size` is the (height, width) of a text-to-image first step. Prompts that the plan repeats are encoded
+    once, and dropped after their last use so that long plans stay small.
+    """
+
+    plan: Plan
+    model: Any
+    clip: Any
+    vae: Any
+    negative: str
+    sampler_name: str
+    scheduler: str
+    size: tuple[int, int]
+    conditioner: Conditioner | None
+    progress: Progress
+    _encoded: dict[str, list] = field(default_factory=dict)
+
+    def check(self, picture: Tensor | None) -> None:
+        """Raises ValueError, before anything is sampled, for models that do not fit together or the plan."""
+        check_vae(self.model, self.vae)
+        if self.conditioner:
+            self.conditioner.check(self.model, self.vae, self.plan)
+        height, width = self.size if picture is None else picture.shape[1:3]
+        for number, step in enumerate(self.plan.steps, 1):
+            for extra in step.extras:
+                kind, values = step_extra(extra)
+                kind.check(values, self.model, self.vae)
+            if min(step.lens.view_size(height, width)) < 1:
+                raise ValueError(f"Step {number} of the plan works on an empty picture: check its size.")
+            height, width = step.lens.size(height, width)
+
+    def __call__(self, index: int, step: Step, view: View | None, latent: Tensor | None) -> Sampled:
+        """Samples one step of the plan. Raises ValueError where the sampler returns no finite picture."""
+        extras = [step_extra(extra) for extra in step.extras]
+        if view is not None:
+            for extra, values in extras:
+                view = extra.prepare(view, values)
+        moment = self._moment(index, step, view, latent)
+        start = None if view is None else moment.latent["samples"]
+        if self.conditioner:
+            moment = self.conditioner.condition(moment)
+        for extra, values in extras:
+            moment = extra.patch(moment, values)
+        samples = sample(moment, self.sampler_name, self.scheduler, self.progress.callback())
+        if not torch.isfinite(samples).all():
+            raise ValueError(
+                f"Iteration {index + 1} came out of the sampler as NaN or infinity; the iterations before it "
+                "are kept. Try another sampler, a lower cfg, or run the model in fp32."
+            )
+        height, width = self.size if view is None else view.pixels.shape[1:3]
+        pixels = decode(self.vae, samples)[:, :height, :width]
+        if view is not None:
+            if view.pixels.shape[-1] > 3:
+                pixels = torch.cat([pixels, view.pixels[..., 3:]], -1)
+            for extra, values in extras:
+                pixels = extra.finish(pixels, view, values)
+        return Sampled(pixels, samples, start)
+
+    def _moment(self, index: int, step: Step, view: View | None, latent: Tensor | None) -> Moment:
+        ratio = self.vae.spacial_compression_encode()
+        pixels = None if view is None else pad(view.pixels, ratio)
+        if latent is not None:
+            samples = latent
+        elif pixels is not None:
+            samples = self.vae.encode(pixels[..., :3])
+        else:
+            samples = empty_latent(self.model, *self.size, ratio)
+        start: dict[str, Any] = {"samples": samples}
+        if view is not None and view.mask is not None:
+            # The host's own reduction of masks loses thin strokes.
+            start["noise_mask"] = pool_to_latent(view.mask, ratio).unsqueeze(1)
+        if view is None:
+            # Nothing to start from: the whole way from noise, whatever the plan says.
+            step = replace(step, denoise=1.0)
+        positive, negative = self._encode(index, step.prompt), self._encode(index, self.negative)
+        return Moment(index, step, self.model, self.vae, positive, negative, start, pixels)
+
+    def _encode(self, index: int, text: str) -> list:
+        if text not in self._encoded:
+            kept = {step.prompt for step in self.plan.steps[index:]} | {self.negative}
+            self._encoded = {t: c for t, c in self._encoded.items() if t in kept}
+            self._encoded[text] = self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
+        return self._encoded[text]
+
+
+def sample(moment: Moment, sampler_name: str, scheduler: str, callback: Any) -> Tensor:
+    """What the host's KSampler node does, with our callback and without touching the global RNG."""
+    step, model = moment.step, moment.model
+    latent = comfy.sample.fix_empty_latent_channels(model, moment.latent["samples"])
+    with global_rng_kept(model.load_device):
+        # KSampler seeds the global RNG, and a few samplers draw from it.
+        noise = comfy.sample.prepare_noise(latent, step.seed, moment.latent.get("batch_index"))
+        return comfy.sample.sample(
+            model, noise, step.steps, step.cfg, sampler_name, scheduler, moment.positive, moment.negative,
+            latent, denoise=step.denoise, noise_mask=moment.latent.get("noise_mask"), callback=callback,
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=step.seed,
+        )  # fmt: skip
+
+
+def global_rng_kept(device: torch.device):
+    """A context that restores torch's global random state afterwards, on the CPU and on `device`."""
+    if device.type in ("cuda", "xpu"):
+        return torch.random.fork_rng([device], device_type=device.type)
+    return torch.random.fork_rng([])
+
+
+def decode(vae: Any, samples: Tensor) -> Tensor:
+    """Pixels `[B, H, W, C]` as VAEDecode gives them."""
+    pixels = vae.decode(samples)
+    return pixels.reshape(-1, *pixels.shape[-3:]) if pixels.ndim == 5 else pixels
+
+
+def pad(pixels: Tensor, multiple: int) -> Tensor:
+    """`[B, H, W, C]` with its last rows and columns repeated up to a multiple; unchanged where it fits."""
+    height, width = pixels.shape[1:3]
+    down, right = -height % multiple, -width % multiple
+    if not down and not right:
+        return pixels
+    moved = functional.pad(pixels.movedim(-1, 1), (0, right, 0, down), mode="replicate")
+    return moved.movedim(1, -1)
+
+
+def empty_latent(model: Any, height: int, width: int, ratio: int) -> Tensor:
+    """Zeros that text-to-image starts from, in the model's own latent format."""
+    channels = model.get_model_object("latent_format").latent_channels
+    return torch.zeros(
+        [1, channels, -(-height // ratio), -(-width // ratio)],
+        device=comfy.model_management.intermediate_device(),
+    )
+
+
+def check_vae(model: Any, vae: Any) -> None:
+    """Raises ValueError where the VAE makes other latents than the model takes."""
+    wants = model.get_model_object("latent_format").latent_channels
+    if vae.latent_channels != wants:
+        raise ValueError(
+            f"The model works on latents of {wants} channels, but the connected VAE makes "
+            f"{vae.latent_channels}: connect the VAE that belongs to the model."
+        )

@@ -1,0 +1,139 @@
+"""Fills by models (LaMa, MAT) from files, beside those of `core.fills.fill`, and the plan's `fill` extra.
+
+A fill is named by one string: a mode of `core.fills.fill`, or a file in the folder models/inpaint.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import folder_paths
+import torch
+from torch import Tensor
+
+from ...core.fills.fill import MODES, fill
+from ...core.loop.lens import View, composite, resize, with_channels_of
+from ...core.loop.plan import Extra, Scalar
+from ...core.pictures.crop import Box, objects, take
+from ...core.pictures.masks import resize_mask
+from ..loop.moment import StepExtra
+
+FOLDER = "inpaint"
+SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
+WORKING_SIZE = 512
+"""The longest side that these models see: they were trained on 256 and 512, and blur beyond."""
+CONTEXT = 32
+"""The least that a crop shows round a hole, in pixels; otherwise half of the hole's longer side."""
+NEW = 0.99
+"""Where a view's sample mask is at least this, there is nothing to be kept."""
+
+
+def fill_names() -> list[str]:
+    """Every fill by name: the modes of `core.fills.fill`, then the files in models/inpaint."""
+    folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
+    files = [name for name in folder_paths.get_filename_list(FOLDER) if name.lower().endswith(SUFFIXES)]
+    return [*MODES, *files]
+
+
+def fill_extra(name: str) -> Extra:
+    """The plan extra that fills by `name`. A changed file makes another extra: nothing stale is reused."""
+    if name in MODES:
+        return Extra.of("fill", fill=name)
+    facts = os.stat(folder_paths.get_full_path_or_raise(FOLDER, name))
+    return Extra.of("fill", fill=name, version=f"{facts.st_size}-{facts.st_mtime_ns}")
+
+
+def load_fill_model(name: str) -> Any:
+    """The inpainting model in a file of models/inpaint, as spandrel describes it.
+
+    Raises ValueError for a file that is none.
+    """
+    # Imported here: a host without spandrel still has every other fill.
+    from spandrel import MaskedImageModelDescriptor, ModelLoader
+
+    path = folder_paths.get_full_path_or_raise(FOLDER, name)
+    problem = f"{name!r} in models/{FOLDER} is no LaMa or MAT model: choose another fill"
+    try:
+        model = ModelLoader(device="cpu").load_from_file(path)
+    except Exception as error:  # spandrel, torch and pickle each have their own
+        raise ValueError(
+            f"{problem}, or download the file again (MAT also needs the package spandrel_extra_arches)."
+        ) from error
+    if not isinstance(model, MaskedImageModelDescriptor):
+        raise ValueError(f"{problem} ({model.architecture.name} is for {model.purpose.lower()}).")
+    return model.eval()
+
+
+def fill_by_name(pixels: Tensor, mask: Tensor, name: str, seed: int = 0) -> Tensor:
+    """`core.fills.fill.fill` for every name that `fill_names` gives."""
+    if name in MODES or not mask.any():
+        return fill(pixels, mask, name, seed)
+    return fill_by_model(pixels, mask, load_fill_model(name))
+
+
+def fill_by_model(pixels: Tensor, mask: Tensor, model: Any) -> Tensor:
+    """`pixels` `[B, H, W, C]` with what `mask` `[B or 1, H, W]` covers filled by an inpainting model.
+
+    Each hole is cropped with its surroundings and seen at the model's working size, never enlarged; so a
+    small hole in a large picture keeps its sharpness. Pixels outside the mask stay bit for bit.
+    """
+    device = comfy.model_management.get_torch_device()
+    offload = comfy.model_management.unet_offload_device()
+    patcher = comfy.model_patcher.ModelPatcher(model.model, load_device=device, offload_device=offload)
+    comfy.model_management.load_models_gpu([patcher])
+    filled = pixels.clone()
+    for index in range(len(pixels)):
+        unknown = (mask[index % len(mask)] > 0).float()[None]
+        for hole in objects(unknown):
+            # An earlier crop may have closed this hole on its way.
+            if unknown[:, hole.top : hole.bottom, hole.left : hole.right].any():
+                box = context(hole, (pixels.shape[1], pixels.shape[2]))
+                _fill_box(filled[index : index + 1], unknown, box, model, device)
+    if pixels.shape[-1] in (2, 4):
+        filled[..., -1] = 1
+    return composite(pixels, filled, mask)
+
+
+def context(hole: Box, frame: tuple[int, int]) -> Box:
+    """What the model is shown of a picture of size `frame` to fill a hole."""
+    return hole.padded(max(CONTEXT, max(hole.height, hole.width) // 2)).within(*frame)
+
+
+def _fill_box(picture: Tensor, unknown: Tensor, box: Box, model: Any, device: torch.device) -> None:
+    """Fills every unknown pixel of a box of `picture` `[1, H, W, C]` in place, and marks them known."""
+    rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
+    scale = min(1.0, WORKING_SIZE / max(box.height, box.width))
+    size = (max(1, round(box.height * scale)), max(1, round(box.width * scale)))
+    part = take(picture, box)
+    seen = with_channels_of(resize(part, *size), torch.empty(1, 1, 1, 3)).clamp(0, 1)
+    mask = (resize_mask(unknown[:, rows, columns], *size) > 0).float()
+    with torch.no_grad():
+        made = model(seen.movedim(-1, 1).to(device), mask.unsqueeze(1).to(device))
+    made = resize(made.movedim(1, -1).to(part), box.height, box.width)
+    picture[:, rows, columns] = composite(part, with_channels_of(made, part), unknown[:, rows, columns])
+    unknown[:, rows, columns] = 0
+
+
+class FillExtra(StepExtra):
+    """Fills what is new in the view before it is encoded; with `only` the fill is the step's result."""
+
+    kind = "fill"
+
+    def check(self, values: Mapping[str, Scalar], model: Any, vae: Any) -> None:
+        if values["fill"] not in MODES:
+            load_fill_model(str(values["fill"]))
+
+    def prepare(self, view: View, values: Mapping[str, Scalar]) -> View:
+        if view.mask is None:
+            return view
+        new = (view.mask >= NEW).float()
+        return View(
+            fill_by_name(view.pixels, new, str(values["fill"]), int(values.get("seed") or 0)), view.mask
+        )
+
+    def finish(self, pixels: Tensor, view: View, values: Mapping[str, Scalar]) -> Tensor:
+        return view.pixels if values.get("only") else pixels

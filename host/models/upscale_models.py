@@ -1,0 +1,173 @@
+"""Upscaling of pictures by a network: tiles of even size, any target, alpha and full precision kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
+import folder_paths
+import torch
+from spandrel import ImageModelDescriptor, ModelLoader, ModelTiling, UnsupportedModelError
+from torch import Tensor, nn
+
+from ...core.pictures.lanczos import lanczos
+from ...core.pictures.srcnn import SRCNN, sharpen_luma, srcnn_from
+from ...core.tiles.blend import TileWeights
+from ...core.tiles.tiles import fit_layout
+from . import mini
+
+LANCZOS = "lanczos"
+MINI = f"mini/{mini.UPSCALER}"
+FOLDER = "upscale_models"
+
+
+def upscaler_names() -> list[str]:
+    """What the user can choose: Lanczos, the mini model, or a file of the folder `upscale_models`."""
+    return [LANCZOS, MINI, *folder_paths.get_filename_list(FOLDER)]
+
+
+def load_upscaler(name: str) -> ImageModelDescriptor | SRCNN | None:
+    """The network in a file of `upscale_models`; None for Lanczos. Raises ValueError for any other file."""
+    if name == LANCZOS:
+        return None
+    if name == MINI:
+        descriptor = ModelLoader().load_from_state_dict(mini.read_weights(mini.UPSCALER))
+        assert isinstance(descriptor, ImageModelDescriptor)  # the file is the one that was shipped
+        return descriptor.eval()
+    path = folder_paths.get_full_path_or_raise(FOLDER, name)
+    expected = (
+        f"{name} is no upscaler: expected an image model that spandrel knows (ESRGAN, SwinIR, DAT, HAT, ...) "
+        "or the weights of an SRCNN (9-5-5). Choose another file of models/upscale_models, or lanczos."
+    )
+    try:
+        weights: Any = comfy.utils.load_torch_file(path, safe_load=True)
+    except Exception as error:  # each file format has errors of its own
+        raise ValueError(f"{expected} The file can't be read: {error}") from error
+    network = srcnn_from(weights)
+    if network is not None:
+        return network
+    try:
+        descriptor = ModelLoader().load_from_state_dict(weights)
+    except UnsupportedModelError as error:
+        raise ValueError(expected) from error
+    if not isinstance(descriptor, ImageModelDescriptor):
+        raise ValueError(expected)
+    return descriptor.eval()
+
+
+def upscale(
+    image: Tensor, height: int, width: int, upscaler: Any, tile: int = 512, overlap: int = 32
+) -> Tensor:
+    """`image` `[B, H, W, C]` (C 1, 3 or 4) at `height` x `width`, float32.
+
+    `upscaler` is what `load_upscaler` or the host's loader made. `tile` and `overlap` are in pixels of what
+    the network is given. The fourth channel is alpha: it is resampled by Lanczos. Raises ValueError for
+    something that is no upscaler.
+    """
+    if upscaler is None:
+        return lanczos(image, height, width)
+    if not isinstance(upscaler, ImageModelDescriptor | SRCNN):
+        raise ValueError(
+            f"`upscale_model` takes an image upscaler; got {type(upscaler).__name__}. "
+            "Connect Load Upscale Model."
+        )
+    colour, alpha = image[..., :3].float(), image[..., 3:].float()
+    made = torch.stack([_upscale_one(one, height, width, upscaler, tile, overlap) for one in colour])
+    return torch.cat([made, lanczos(alpha, height, width)], -1) if alpha.shape[-1] else made
+
+
+def _upscale_one(
+    colour: Tensor, height: int, width: int, upscaler: ImageModelDescriptor | SRCNN, tile: int, overlap: int
+) -> Tensor:
+    """One picture `[H, W, C]`."""
+    channels = colour.shape[-1]
+    picture = colour.expand(-1, -1, 3).unsqueeze(0)
+    if isinstance(upscaler, SRCNN):
+        device = _load(upscaler, upscaler, tile)
+        function = upscaler if upscaler.channels == 3 else lambda x: sharpen_luma(x, upscaler)
+        picture = lanczos(picture, height, width)  # the network works at the final size
+        radius = upscaler.radius
+        picture = _tiled(function, picture, 1, tile, 2 * radius + 4, radius, device)
+    else:
+        device = _load(upscaler, upscaler.model, tile)
+        function = upscaler if upscaler.input_channels == 3 else _by_channel(upscaler)
+        size = tile if upscaler.tiling == ModelTiling.SUPPORTED else max(height, width, *colour.shape)
+        for h, w in passes((colour.shape[0], colour.shape[1]), (height, width), upscaler.scale):
+            picture = lanczos(picture, h, w).clamp(0, 1)
+            picture = _tiled(function, picture, upscaler.scale, size, overlap, 3 * overlap // 8, device)
+    made = lanczos(picture, height, width)[0]
+    return made if channels == 3 else made.mean(-1, keepdim=True)
+
+
+def passes(size: tuple[int, int], target: tuple[int, int], scale: int) -> list[tuple[int, int]]:
+    """Sizes that a network of this scale is given, one after the other, to reach the target; at least one.
+
+    From the second on the picture is shrunk first where the network would overshoot, so that nothing larger
+    than `scale` times the input or the target is ever made.
+    """
+    sizes = [(size[0], size[1])]
+    while scale > 1 and any(n * scale < t for n, t in zip(sizes[-1], target, strict=True)):
+        grown = [(n * scale, math.ceil(t / scale)) for n, t in zip(sizes[-1], target, strict=True)]
+        sizes.append((min(grown[0]), min(grown[1])))
+    return sizes
+
+
+def _by_channel(descriptor: ImageModelDescriptor) -> Callable[[Tensor], Tensor]:
+    """A network of one channel, on each of three."""
+    return lambda x: torch.cat([descriptor(channel) for channel in x.split(1, 1)], 1)
+
+
+def _load(upscaler: Any, network: nn.Module, tile: int) -> torch.device:
+    """Brings the network to the device that it runs on, as the host counts memory."""
+    patcher = getattr(upscaler, "patcher", None)
+    if patcher is None:
+        management = comfy.model_management
+        patcher = comfy.model_patcher.ModelPatcher(
+            network,
+            load_device=management.get_torch_device(),
+            offload_device=management.unet_offload_device(),
+        )
+    scale = 1 if isinstance(upscaler, SRCNN) else upscaler.scale
+    memory = tile * tile * 3 * 4 * scale * 384  # the host's own estimate, for our tile
+    comfy.model_management.load_models_gpu([patcher], memory_required=memory)
+    return patcher.load_device
+
+
+def _tiled(
+    function: Callable[[Tensor], Tensor],
+    picture: Tensor,
+    scale: int,
+    tile: int,
+    overlap: int,
+    margin: int,
+    device: torch.device,
+) -> Tensor:
+    """`function` of `picture` `[1, H, W, C]` in tiles; with tiles of half the size if memory runs out."""
+    while True:
+        try:
+            return _tiles_of(function, picture, scale, tile, overlap, margin, device)
+        except torch.cuda.OutOfMemoryError:
+            tile //= 2
+            if tile < max(64, 2 * overlap):
+                raise
+            comfy.model_management.soft_empty_cache()
+
+
+@torch.no_grad()
+def _tiles_of(function, picture, scale, tile, overlap, margin, device) -> Tensor:
+    source = picture.movedim(-1, 1)
+    layout = fit_layout(source.shape[-2], source.shape[-1], tile, min(overlap, tile // 2))
+    target = layout.scaled(scale)
+    weights = TileWeights(target, "cosine", margin * scale)
+    canvas = torch.zeros(1, 3, *target.size)
+    progress = comfy.utils.ProgressBar(len(layout))
+    for read, write in zip(layout, target, strict=True):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        part = function(layout.cut(source, read).to(device)).float().cpu()
+        target.add(canvas, write, part if layout.whole else part * weights[write])
+        progress.update(1)
+    return canvas.movedim(1, -1)

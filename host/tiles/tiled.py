@@ -1,0 +1,342 @@
+"""Tiled sampling: at each step all tiles are denoised and blended before the sampler goes on.
+
+MultiDiffusion (arXiv:2302.08113) with the smooth weights of Mixture of Diffusers (arXiv:2302.02412), through
+the host's context-handler seam: each tile goes through the host's own batching, offloading and memory count.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import comfy.context_windows
+import comfy.latent_formats
+import comfy.model_management
+import comfy.patcher_extension
+import comfy.sampler_helpers
+import comfy.utils
+import torch
+from torch import Tensor
+
+from ...core.loop.plan import Scalar
+from ...core.pictures.flat import detail_map
+from ...core.tiles.blend import TileWeights
+from ...core.tiles.tiles import Tile, TileLayout
+from ...core.tiles.tiling import AUTO_TILE, Tiling
+from ..loop.moment import Moment, StepExtra
+from .tile_conds import TileCut, cut_cond, touches
+
+log = logging.getLogger("isi")
+
+KEY = "isi_tiled"
+WRAPPERS = comfy.patcher_extension.WrappersMP
+
+SMALL_AUTO_TILE = 768
+"""Longest side of an automatic tile for SD 1.x and 2.x, which were trained at 512 and 768 pixels."""
+
+ROPE_PARTS = ("pe_embedder", "rope_embedder", "pos_embed", "rope_embedder_3d", "_fetch_patch_pos")
+"""Attributes of the host's transformers that read `rope_options`: each tile needs offsets of its own."""
+
+LOW_DENOISE = 0.5
+"""Flat tiles are only left out when sampling starts at or below this share of the schedule."""
+
+
+@dataclass
+class Run:
+    """What lives for one sampling run: its conditions by tile, the detail of its picture, its progress."""
+
+    guider: Any
+    latent: Tensor
+    steps: int
+    detail: Tensor | None = None
+    prompts: tuple[list[dict], ...] = ()
+    kept: dict = field(default_factory=dict)
+    progress: comfy.utils.ProgressBar | None = None
+
+
+@dataclass(frozen=True)
+class TileWindow(comfy.context_windows.ContextWindowABC):
+    """Tiles that go through the model together, as the host's handlers know windows."""
+
+    cut: TileCut
+    weights: TileWeights
+    ratio: int
+
+    def get_tensor(self, full: Tensor) -> Tensor:
+        return self.cut.tensor(full)
+
+    def add_window(self, full: Tensor, to_add: Tensor) -> Tensor:
+        for tile, piece in zip(self.cut.tiles, to_add.chunk(self.cut.count), strict=True):
+            self.cut.layout.add(full, tile, piece * self.weights[tile])
+        return full
+
+
+class TiledHandler(comfy.context_windows.ContextHandlerABC):
+    """The host asks this object to evaluate the model; it does so tile by tile.
+
+    `prompts` are CONDITIONINGs, one a tile row by row; `share` (0..1) is how much the positive prompt of the
+    whole picture counts in each tile beside its own.
+    """
+
+    run: Run | None = None
+
+    def __init__(
+        self, tiling: Tiling, prompts: Sequence[list] = (), share: float = 0.0, progress: bool = True
+    ):
+        self.tiling = tiling
+        self.prompts = tuple(prompts)
+        self.share = share
+        self.progress = progress
+
+    def layout(self, model: Any, shape: Sequence[int]) -> TileLayout:
+        """The tiles of a latent of this shape."""
+        return self.tiling.layout(shape[-2], shape[-1], pixel_ratio(model), auto_tile(model))
+
+    def begin(self, guider: Any, latent: Tensor, sigmas: Tensor) -> TiledHandler:
+        """This handler for one run. Raises ValueError before anything is loaded or sampled."""
+        model = guider.model_patcher.model
+        if latent.ndim not in (4, 5):
+            raise ValueError(
+                f"Tiled sampling works on pictures and videos; got a latent of shape {list(latent.shape)}. "
+                "Connect a LATENT of an image, or take ISI Tiled Sampling out for this model."
+            )
+        layout = self.layout(model, latent.shape)
+        if self.prompts and len(self.prompts) != len(layout):
+            raise ValueError(
+                f"This picture has {len(layout)} tiles ({len(layout.rows)} rows of {len(layout.columns)}), "
+                f"but {len(self.prompts)} prompts are connected to tile_prompts: connect one for each tile, "
+                "row by row (ISI Upscale Cost shows the grid)."
+            )
+        handler = copy.copy(self)
+        handler.run = Run(guider, latent, max(1, len(sigmas) - 1))
+        if self.progress and not layout.whole:
+            handler.run.progress = comfy.utils.ProgressBar(1)
+        for i, prompt in enumerate(self.prompts):
+            guider.conds[f"{KEY}_{i}"] = comfy.sampler_helpers.convert_cond(prompt)
+        if self.tiling.skip_flat and noise_level(model.model_sampling, sigmas[:1]) <= LOW_DENOISE:
+            handler.run.detail = latent_detail(model, latent)
+        height, width = (side * pixel_ratio(model) for side in layout.tile_size)
+        log.info("Tiled sampling: %d tiles of %d x %d pixels.", len(layout), width, height)
+        return handler
+
+    def should_use_context(self, model, conds, x_in, timestep, model_options) -> bool:
+        # One tile that covers all is the host's own sampling.
+        return not self.layout(model, x_in.shape).whole or bool(self.prompts)
+
+    def get_resized_cond(self, cond_in, x_in, window, device=None) -> list:
+        """The conditions `cond_in` of a canvas `x_in`, for the tiles of `window` (a `TileWindow`)."""
+        assert isinstance(window, TileWindow)
+        ratio, kept = window.ratio, self.run.kept if self.run else {}
+        return [c for cond in cond_in if (c := cut_cond(cond, window.cut, x_in.shape, ratio, kept))]
+
+    def execute(self, calc_cond_batch, model, conds, x_in, timestep, model_options) -> list[Tensor]:
+        """The model's answer for each list of conditions, on the whole canvas."""
+        step = step_index(timestep, model_options)
+        ratio = pixel_ratio(model)
+        layout = self.tiling.at_step(self.layout(model, x_in.shape), step, ratio)
+        weights = TileWeights(layout, self.tiling.blend, self.tiling.margin(ratio), x_in.device)
+        out = [torch.zeros_like(x_in) for _ in conds]
+        groups = list(self._groups(model, layout, conds, x_in))
+        for done, (tiles, tile_conds) in enumerate(groups, 1):
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            window = TileWindow(TileCut(layout, tiles, x_in.shape[0]), weights, ratio)
+            if self._flat(layout, tiles[0]):
+                parts = [window.get_tensor(self._source(model, x_in))] * len(conds)
+            else:
+                parts = calc_cond_batch(
+                    model,
+                    [c if c is None else self.get_resized_cond(c, x_in, window) for c in tile_conds],
+                    window.get_tensor(x_in),
+                    timestep.repeat(len(tiles)),
+                    with_rope_offset(model_options, model, tiles[0]),
+                )
+            for canvas, part in zip(out, parts, strict=True):
+                window.add_window(canvas, part)
+            self._report(step, done, len(groups))
+        return out
+
+    def _groups(self, model, layout, conds, x_in) -> Iterator[tuple[tuple[Tile, ...], list]]:
+        """Tiles that can share a model call, with the conditions they share."""
+        batch = 1 if reads_rope(model) else self.tiling.batch
+        waiting: list[Tile] = []
+        last_key, last_conds = None, []
+        for i, tile in enumerate(layout):
+            tile_conds = [self._with_tile_prompt(cond, i) for cond in conds]
+            key = self._key(tile_conds, TileCut(layout, (tile,), x_in.shape[0]), x_in.shape)
+            if waiting and (key is None or key != last_key or len(waiting) == batch):
+                yield tuple(waiting), last_conds
+                waiting = []
+            waiting.append(tile)
+            last_key, last_conds = key, tile_conds
+        yield tuple(waiting), last_conds
+
+    def _key(self, conds: list, cut: TileCut, shape: torch.Size) -> tuple | None:
+        """Equal for tiles whose conditions have the same form; None for a tile that must stay alone."""
+        if self._flat(cut.layout, cut.tiles[0]) or any("gligen" in c for cond in conds for c in cond or ()):
+            return None
+        return tuple(
+            tuple((c["uuid"], touches(c, cut, shape)) for c in cond) if cond is not None else None
+            for cond in conds
+        )
+
+    def _with_tile_prompt(self, cond: list[dict] | None, index: int) -> list[dict] | None:
+        """The positive conditions with the tile's own prompt mixed in; other lists as they are."""
+        if cond is None or not (self.run and self.prompts):
+            return cond
+        if cond is not self.run.guider.conds.get("positive"):
+            return cond
+        # The host appends conditions to match areas elsewhere: only the prompt's own count.
+        own = self.run.guider.conds[f"{KEY}_{index}"][: len(self.prompts[index])]
+        if self.share <= 0:
+            return own
+        if self.share >= 1:
+            return cond
+        return [_weighed(c, self.share) for c in cond] + [_weighed(c, 1 - self.share) for c in own]
+
+    def _flat(self, layout: TileLayout, tile: Tile) -> bool:
+        if self.run is None or self.run.detail is None or self.run.detail.shape[-2:] != layout.size:
+            return False
+        return bool(layout.cut(self.run.detail, tile).max() < self.tiling.skip_flat)
+
+    def _source(self, model: Any, x_in: Tensor) -> Tensor:
+        """The latent that sampling started from, as the model sees it."""
+        assert self.run is not None
+        if "source" not in self.run.kept:
+            self.run.kept["source"] = model.process_latent_in(self.run.latent.to(x_in))
+        return self.run.kept["source"]
+
+    def _report(self, step: int, done: int, total: int) -> None:
+        if self.run and self.run.progress:
+            self.run.progress.update_absolute(step * total + done, self.run.steps * total)
+
+
+def patch_tiled(model: Any, handler: TiledHandler) -> Any:
+    """A clone of a MODEL that samples in tiles. Raises ValueError where another node holds the seam."""
+    held = model.model_options.get("context_handler")
+    if held is not None and not isinstance(held, TiledHandler):
+        raise ValueError(
+            "Tiled sampling and context windows both decide how the model is evaluated, and this MODEL has "
+            "context windows: bypass the Context Windows node, or connect a MODEL from before it."
+        )
+    handler.tiling.check(pixel_ratio(model.model))
+    model = model.clone()
+    model.model_options["context_handler"] = handler
+    wrappers: tuple[tuple[str, Callable], ...] = (
+        (WRAPPERS.OUTER_SAMPLE, _outer_sample),
+        (WRAPPERS.PREPARE_SAMPLING, _prepare_sampling),
+    )
+    for kind, wrapper in wrappers:
+        model.remove_wrappers_with_key(kind, KEY)
+        model.add_wrapper_with_key(kind, KEY, wrapper)
+    return model
+
+
+def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, latent_shapes=None, **kwargs):
+    """Gives one sampling run a handler of its own, so that nothing outlives it."""
+    guider = executor.class_obj
+    handler = guider.model_options.get("context_handler")
+    if not isinstance(handler, TiledHandler):
+        raise ValueError(
+            "A Context Windows node after ISI Tiled Sampling takes its place: bypass one of the two."
+        )
+    guider.model_options["context_handler"] = handler.begin(guider, latent_image, sigmas)
+    return executor(noise, latent_image, sampler, sigmas, *args, latent_shapes=latent_shapes, **kwargs)
+
+
+def _prepare_sampling(executor, model, noise_shape, conds, *args, **kwargs):
+    """Has the host reserve memory for a batch of tiles, not for the canvas."""
+    handler = kwargs["model_options"]["context_handler"]
+    layout = handler.layout(model.model, noise_shape)
+    if layout.whole:
+        return executor(model, noise_shape, conds, *args, **kwargs)
+    batch = noise_shape[0] * min(handler.tiling.batch, len(layout))
+    shape = [batch, *noise_shape[1:-2], *layout.tile_size]
+    seen = {name: [_references_cut(cond, layout) for cond in conds[name]] for name in conds}
+    real_model, _, models = executor(model, shape, seen, *args, **kwargs)
+    return real_model, conds, models
+
+
+def _references_cut(cond: dict, layout: TileLayout) -> dict:
+    """A condition as the host's memory estimate should see it: reference latents at tile size."""
+    if "reference_latents" not in cond:
+        return cond
+    tile = next(iter(layout))
+    references = cond["reference_latents"]
+    return cond | {
+        "reference_latents": [
+            layout.cut(latent, tile) if latent.shape[-2:] == layout.size else latent for latent in references
+        ]
+    }
+
+
+def with_rope_offset(model_options: dict, model: Any, tile: Tile) -> dict:
+    """Options whose rotary positions begin where the tile lies, in patches of the model."""
+    patch = getattr(model.diffusion_model, "patch_size", 1)
+    patch = patch[-1] if isinstance(patch, (tuple, list)) else patch
+    transformer_options = model_options.get("transformer_options", {})
+    rope = dict(transformer_options.get("rope_options") or {})
+    for axis, start in (("y", tile.y), ("x", tile.x)):
+        # Where positions are scaled, a tile's start is scaled with them.
+        moved = start / patch * rope.get(f"scale_{axis}", 1.0)
+        rope[f"shift_{axis}"] = rope.get(f"shift_{axis}", 0.0) + moved
+    return model_options | {"transformer_options": transformer_options | {"rope_options": rope}}
+
+
+def reads_rope(model: Any) -> bool:
+    """Whether a tile's position is an option of the model call, so that tiles can't share one."""
+    return any(hasattr(model.diffusion_model, name) for name in ROPE_PARTS)
+
+
+def pixel_ratio(model: Any) -> int:
+    """Pixels a latent cell, of a BaseModel."""
+    return model.latent_format.spacial_downscale_ratio
+
+
+def auto_tile(model: Any) -> int:
+    """Longest side in pixels of an automatic tile, of a BaseModel."""
+    # Subclasses of SD15 are other models' formats.
+    return SMALL_AUTO_TILE if type(model.latent_format) is comfy.latent_formats.SD15 else AUTO_TILE
+
+
+def step_index(timestep: Tensor, model_options: Mapping[str, Any]) -> int:
+    """Which step of the schedule a sigma belongs to."""
+    sigmas = model_options["transformer_options"]["sample_sigmas"]
+    return int((sigmas - timestep[0].to(sigmas)).abs().argmin())
+
+
+def noise_level(model_sampling: Any, sigma: Tensor) -> float:
+    """A sigma as a share (0..1) of the model's own time, t / T."""
+    ends = (model_sampling.sigma_min, model_sampling.sigma_max)
+    first, last = (float(model_sampling.timestep(torch.as_tensor(end).reshape(1)).max()) for end in ends)
+    now = float(model_sampling.timestep(sigma.reshape(-1)[:1].cpu()).max())
+    return min(1.0, max(0.0, (now - first) / (last - first)))
+
+
+def latent_detail(model: Any, latent: Tensor) -> Tensor | None:
+    """`[H, W]` detail (0..1) of a latent, seen through the host's preview colours; None without those."""
+    form = model.latent_format
+    if form.latent_rgb_factors is None or form.latent_rgb_factors_reshape or not torch.count_nonzero(latent):
+        return None
+    seen = model.process_latent_in(latent.float().cpu()).movedim(1, -1).flatten(0, -4)
+    colours = torch.nn.functional.linear(seen, torch.tensor(form.latent_rgb_factors).T.to(seen)) / 2
+    return detail_map(colours).amax(0)
+
+
+def _weighed(cond: dict, weight: float) -> dict:
+    return cond | {"strength": cond.get("strength", 1.0) * weight}
+
+
+class TiledExtra(StepExtra):
+    """A plan's step that samples in tiles."""
+
+    kind: ClassVar[str] = "tiled"
+
+    def check(self, values: Mapping[str, Scalar], model: Any, vae: Any) -> None:
+        patch_tiled(model, TiledHandler(Tiling.from_values(values)))
+
+    def patch(self, moment: Moment, values: Mapping[str, Scalar]) -> Moment:
+        handler = TiledHandler(Tiling.from_values(values), progress=False)
+        return replace(moment, model=patch_tiled(moment.model, handler))

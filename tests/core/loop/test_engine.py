@@ -1,0 +1,232 @@
+"""The loop with a closed-form sampler: formulas of memory, resume, early stop, and its cost at any length."""
+
+import dataclasses
+import itertools
+import tracemalloc
+
+import pytest
+import torch
+from isi.core.loop.drift import DriftLock
+from isi.core.loop.engine import Job, Sampled, iterate, pending, root_key, step_keys
+from isi.core.loop.lens import Resize
+from isi.core.loop.memory import Memory
+from isi.core.loop.plan import Plan, Step
+from isi.core.loop.settle import Settle
+from isi.core.loop.store import DamagedEntry, Store
+
+
+def plan(count: int, **changes) -> Plan:
+    return Plan(tuple(Step(f"p{k}", seed=k, **changes) for k in range(count)))
+
+
+class Affine:
+    """A sampler that maps x to a x + b + noise(seed): what k steps make is known in closed form."""
+
+    def __init__(self, a=0.5, b=0.25, noise=0.0, stop_at=None):
+        self.a, self.b, self.noise, self.stop_at, self.calls = a, b, noise, stop_at, []
+
+    def __call__(self, index, step, view, latent):
+        if index == self.stop_at:
+            raise KeyboardInterrupt
+        self.calls.append(index)
+        start = None if view is None else (view.pixels if latent is None else latent)
+        size = (1, 8, 8, 3) if start is None else start.shape
+        grain = torch.randn(size, generator=torch.Generator().manual_seed(step.seed)) * self.noise
+        out = (torch.full(size, 0.5) if start is None else self.a * start + self.b) + grain
+        return Sampled(out, out, start)
+
+
+def go(job: Job, sample, store: Store, environment=None):
+    job.check()
+    heard = []
+    outcome = iterate(job, step_keys(root_key(environment), job.plan), sample, store, heard.append)
+    return outcome, heard
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path, 1 << 28)
+
+
+@pytest.fixture
+def picture():
+    return torch.rand(1, 8, 8, 3, generator=torch.Generator().manual_seed(0))
+
+
+def expected(picture, count, a, b, memory):
+    """out_k and in_k written out as the formulas stand."""
+    m, out = picture, None
+    for _ in range(count):
+        out = a * m + b
+        if memory.blend == "ema":
+            m = (1 - memory.amount) * m + memory.amount * out
+        elif memory.blend == "anchor":
+            m = (1 - memory.amount) * out + memory.amount * picture
+        else:
+            m = out
+    return out
+
+
+@pytest.mark.parametrize("carry", ["image", "latent"])
+@pytest.mark.parametrize("blend, amount", [("last", 0), ("ema", 0.3), ("ema", 1), ("anchor", 0.4)])
+@pytest.mark.parametrize("broken_at", [None, 4])
+def test_memory_follows_its_formula_also_across_a_crash(store, picture, carry, blend, amount, broken_at):
+    job = Job(plan(7), picture, Memory(carry, blend, amount))
+    if broken_at is not None:
+        with pytest.raises(KeyboardInterrupt):
+            go(job, Affine(stop_at=broken_at), store)
+    sampler = Affine()
+    outcome, heard = go(job, sampler, store)
+    assert sampler.calls == list(range(broken_at or 0, 7))
+    assert torch.allclose(outcome.picture, expected(picture, 7, 0.5, 0.25, job.memory), atol=1e-6)
+    assert [i.index for i in heard] == list(range(7))
+    assert [i.reused for i in heard] == [k < (broken_at or 0) for k in range(7)]
+
+
+@pytest.mark.parametrize(
+    "memory", [Memory(), Memory("latent"), Memory("image", "anchor", 0.5), Memory("image", "ema", 0.5)]
+)
+@pytest.mark.parametrize("text_to_image", [False, True])
+@pytest.mark.parametrize("locked", [False, True])
+def test_interrupted_anywhere_gives_the_same_bits(tmp_path, picture, memory, text_to_image, locked):
+    if locked and memory.carry == "latent":
+        pytest.skip("refused")
+    drift = DriftLock("first result" if text_to_image else "initial image", 0.7) if locked else None
+    job = Job(plan(5), None if text_to_image else picture, memory, drift)
+    whole, _ = go(job, Affine(noise=0.1), Store(tmp_path / "whole", 1 << 28))
+    for at in range(1, 5):
+        store = Store(tmp_path / str(at), 1 << 28)
+        with pytest.raises(KeyboardInterrupt):
+            go(job, Affine(noise=0.1, stop_at=at), store)
+        sampler = Affine(noise=0.1)
+        again, _ = go(job, sampler, store)
+        assert torch.equal(again.picture, whole.picture) and sampler.calls == list(range(at, 5))
+
+
+def test_an_edit_costs_the_steps_from_it_on(store, picture):
+    first = plan(6)
+    go(Job(first, picture), Affine(), store)
+    for edited, cost in [(5, 1), (2, 4), (0, 6)]:
+        steps = list(first.steps)
+        steps[edited] = dataclasses.replace(steps[edited], prompt=f"edited {edited}")
+        sampler = Affine()
+        go(Job(Plan(tuple(steps)), picture), sampler, store)
+        assert len(sampler.calls) == cost
+    sampler = Affine()
+    go(Job(Plan((*first.steps, Step("new"))), picture), sampler, store)
+    assert sampler.calls == [6]
+
+
+def test_keys_see_everything_but_labels():
+    base = plan(2)
+    keys = step_keys(root_key({"model": "a"}), base)
+    assert keys != step_keys(root_key({"model": "b"}), base)
+    for change in ({"cfg": 1.0}, {"seed": 9}, {"denoise": 0.1}, {"steps": 3}, {"lens": Resize(8, 8)}):
+        other = step_keys(
+            root_key({"model": "a"}), Plan((dataclasses.replace(base.steps[0], **change), base.steps[1]))
+        )
+        assert not set(other) & set(keys)
+    labelled = Plan(tuple(dataclasses.replace(s, label="x") for s in base.steps))
+    assert step_keys(root_key({"model": "a"}), labelled) == keys
+
+
+@pytest.mark.parametrize("states", list(itertools.product(["good", "missing", "damaged"], repeat=4)))
+def test_what_is_pending(states):
+    """Against the rule spelled out: all after the last good one; damaged ones; and whatever those need."""
+
+    class Fake:
+        def get(self, key):
+            state = states[int(key)]
+            if state == "damaged":
+                raise DamagedEntry
+            return object() if state == "good" else None
+
+    todo = pending([str(i) for i in range(4)], Fake())
+    last = max((i for i in range(4) if states[i] == "good"), default=-1)
+    assert todo >= {i for i in range(4) if i > last or states[i] == "damaged"}
+    for i in todo:
+        assert i == 0 or states[i - 1] == "good" or i - 1 in todo
+        assert states[i] != "good"
+    for i in set(range(4)) - todo:  # nothing is made that nobody needs
+        assert states[i] == "good" or not any(
+            j in todo and all(states[k] != "good" for k in range(i, j)) for j in range(i + 1, last)
+        )
+
+
+def test_stops_when_settled_and_only_then(store, picture):
+    job = Job(plan(50), picture, settle=Settle(1e-3, 2))
+    outcome, heard = go(job, Affine(), store)
+    changes, x = [], picture
+    for _ in range(50):
+        y = 0.5 * x + 0.25
+        changes.append((y - x).square().mean().sqrt().item())
+        x = y
+    first = next(k for k in range(1, 50) if changes[k] < 1e-3 and changes[k - 1] < 1e-3)
+    assert outcome.count == len(heard) == first + 1
+    again, _ = go(job, sampler := Affine(), store)
+    assert again.count == outcome.count and not sampler.calls
+    assert torch.equal(again.picture, outcome.picture)
+    noisy, _ = go(Job(plan(20), picture, settle=Settle(1e-3, 2)), Affine(noise=0.1), store, "noisy")
+    assert noisy.count == 20
+
+
+def test_drift_lock_holds_colours_over_fifty_steps(tmp_path, picture):
+    """A sampler that adds 1/255 a step: with the lock the mean stays, without it it runs away."""
+    drifting = Affine(1.0, 1 / 255)
+    locked, _ = go(
+        Job(plan(50), picture, drift=DriftLock(save_corrected=True)), drifting, Store(tmp_path / "a", 1 << 28)
+    )
+    free, _ = go(Job(plan(50), picture), drifting, Store(tmp_path / "b", 1 << 28))
+    assert (locked.picture.mean() - picture.mean()).abs() <= 0.5 / 255
+    assert 0.98 <= locked.picture.std() / picture.std() <= 1.02
+    assert (free.picture.mean() - picture.mean()).abs() > 40 / 255
+
+
+def test_the_uncorrected_picture_is_saved_unless_asked(tmp_path, picture):
+    drifting = Affine(1.0, 0.1)
+    saved, _ = go(Job(plan(3), picture, drift=DriftLock()), drifting, Store(tmp_path, 1 << 28))
+    assert torch.allclose(saved.picture, picture + 0.1, atol=1e-5)
+
+
+def test_two_thousand_iterations_in_flat_memory(tmp_path, picture):
+    size = 64 * 64 * 3 * 4
+    big = picture.repeat(1, 8, 8, 1)
+    job = Job(plan(2000), big)
+    marks = []
+
+    def sample(index, step, view, latent):
+        if index in (500, 1999):
+            marks.append(tracemalloc.get_traced_memory()[0])
+        return Sampled(view.pixels * 0.9, view.pixels[:, :8, :8], view.pixels)
+
+    tracemalloc.start()
+    try:
+        iterate(job, step_keys(root_key(0), job.plan), sample, Store(tmp_path, 0), lambda i: None)
+    finally:
+        tracemalloc.stop()
+    assert (marks[1] - marks[0]) / 1499 <= 0.01 * size
+
+
+def test_hundred_identity_steps_shift_nothing(store, picture):
+    outcome, _ = go(Job(plan(100), picture), Affine(1.0, 0.0), store)
+    assert torch.equal(outcome.picture, picture)
+
+
+def test_sizes_may_grow_on_the_way(store, picture):
+    grow = Plan((Step("a"), Step("b", lens=Resize(16, 12)), Step("c")))
+    outcome, _ = go(Job(grow, picture, Memory("image", "ema", 0.5)), Affine(), store)
+    assert outcome.picture.shape == (1, 16, 12, 3)
+
+
+REFUSED = {
+    "no steps": (Job(Plan(())), "no steps"),
+    "latents through a crop": (Job(plan(2, lens=Resize(16, 16)), memory=Memory("latent")), "carry"),
+    "drift lock on latents": (Job(plan(2), memory=Memory("latent"), drift=DriftLock()), "carry"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_work_is_refused(case):
+    job, match = REFUSED[case]
+    with pytest.raises(ValueError, match=match):
+        job.check()

@@ -1,0 +1,171 @@
+"""Plans of object edits, and stitches of several masks: order changes nothing that it should not."""
+
+import itertools
+
+import pytest
+import torch
+from isi.core.loop.plan import Extra, Plan
+from isi.core.pictures.crop import ViewSize
+from isi.core.pictures.masks import feather
+from isi.core.pictures.stitch import Stitch, crop_for_inpaint
+from isi.core.plans.objects import ORDERS, ObjectEdits, parse_actions
+
+
+def picture(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 2
+
+
+def three_masks(height: int = 120, width: int = 160) -> torch.Tensor:
+    """Small left, large middle, middling right."""
+    masks = torch.zeros(3, height, width)
+    masks[0, 10:20, 10:20] = 1
+    masks[1, 50:90, 60:100] = 1
+    masks[2, 20:45, 120:150] = 1
+    return masks
+
+
+def crops(image: torch.Tensor, masks: torch.Tensor, size: ViewSize | None = None) -> Stitch:
+    return crop_for_inpaint(image, masks, feather(masks, 2), None, 8, size or ViewSize(multiple=8))
+
+
+@pytest.mark.parametrize("match", [0.0, 1.0])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_disjoint_masks_stitched_together_one_by_one_and_in_any_order_agree(channels, match):
+    image, masks = picture(1, 120, 160, channels), three_masks()
+    together = crops(image, masks)
+    views = together.view().pixels
+    assert len(views) == 3
+    sampled = picture(*views.shape, seed=1)
+    expected = together.stitched(sampled, match)
+    for order in itertools.permutations(range(3)):
+        order = list(order)
+        again = Stitch(image, tuple(together.crops[i] for i in order), together.assets)
+        assert torch.equal(again.stitched(sampled[order], match), expected)
+    if match == 0:  # one by one the colours are matched to a picture that has changed already
+        one_by_one = image
+        for index in range(3):
+            single = Stitch(one_by_one, together.crops[index : index + 1], together.assets)
+            one_by_one = single.stitched(sampled[index : index + 1], match)
+        assert torch.equal(one_by_one, expected)
+    outside = feather(masks, 2).amax(0) == 0
+    assert torch.equal(expected[0, outside], image[0, outside])
+
+
+@pytest.mark.parametrize("size", [ViewSize((64, 96)), ViewSize(megapixels=0.01), ViewSize(multiple=16)])
+def test_crops_of_several_masks_have_one_size_and_hold_their_masks(size):
+    stitch = crops(picture(1, 120, 160, 3), three_masks(), size)
+    view = stitch.view()
+    assert view.pixels.shape[0] == 3 and view.mask is not None and view.mask.shape == view.pixels.shape[:3]
+    assert all(mask.max() == 1 for mask in view.mask)
+    for crop in stitch.crops:
+        assert crop.height * crop.view_width == pytest.approx(crop.width * crop.view_height, rel=0.03)
+
+
+def test_a_batch_of_pictures_is_cropped_at_one_steady_place():
+    masks = three_masks()
+    video = picture(3, 120, 160, 3)
+    stitch = crops(video, masks)
+    assert len(stitch.crops) == 1
+    view = stitch.view()
+    assert torch.equal(stitch.stitched(view.pixels, 1.0), video)
+    sampled = picture(*view.pixels.shape, seed=2)
+    out = stitch.stitched(sampled, 0.0)
+    for index in range(3):
+        outside = feather(masks, 2)[index] == 0
+        assert torch.equal(out[index, outside], video[index, outside])
+        assert not torch.equal(out[index], video[index])
+
+
+def test_several_variants_of_one_crop_make_as_many_pictures():
+    image, mask = picture(1, 120, 160, 3), three_masks()[:1]
+    stitch = crops(image, mask)
+    out = stitch.stitched(picture(4, *stitch.view().pixels.shape[1:], seed=3), 0.0)
+    assert out.shape == (4, 120, 160, 3)
+    assert (out[:, mask[0] == 0][:, -1] == image[:, mask[0] == 0][:, -1]).all()
+
+
+def test_a_wrong_number_of_crops_is_refused():
+    stitch = crops(picture(1, 120, 160, 3), three_masks())
+    with pytest.raises(ValueError, match="took 3 crops, but 2 came back"):
+        stitch.stitched(stitch.view().pixels[:2], 0.0)
+
+
+def test_empty_and_full_masks_are_nothing_and_everything():
+    image = picture(1, 40, 48, 3)
+    for level in (0.0, 1.0):
+        mask = torch.full((1, 40, 48), level)
+        stitch = crop_for_inpaint(image, mask, mask, None, 8, ViewSize(multiple=8))
+        out = stitch.stitched(torch.full_like(stitch.view().pixels, 7.0), 1.0)
+        assert torch.equal(out, image) if level == 0 else (out == 7).all()
+
+
+def test_the_context_mask_only_widens():
+    image, mask = picture(1, 120, 160, 3), three_masks()[:1]
+    context = torch.zeros(1, 120, 160)
+    context[0, 100:110, 140:150] = 1
+    narrow = crop_for_inpaint(image, mask, mask, None, 0, ViewSize(multiple=1)).crops[0]
+    wide = crop_for_inpaint(image, mask, mask, context, 0, ViewSize(multiple=1)).crops[0]
+    assert (narrow.height, narrow.width) == (10, 10) and (wide.height, wide.width) == (100, 140)
+
+
+def plan_of(masks: torch.Tensor, **settings) -> Plan:
+    actions = settings.pop("actions", ["remove"])
+    return ObjectEdits(actions, settings.pop("prompts", ["a", "b", "c"]), **settings).plan(masks)
+
+
+@pytest.mark.parametrize(("order", "expected"), list(zip(ORDERS, ["abc", "bca", "acb", "abc"], strict=True)))
+def test_objects_come_in_the_order_asked_for_with_their_own_prompt_and_seed(order, expected):
+    plan = plan_of(three_masks(), order=order, seed=5, actions=["fill"])
+    assert "".join(step.prompt for step in plan.steps) == expected
+    assert {step.prompt: step.seed for step in plan.steps} == {"a": 5, "b": 6, "c": 7}
+    assert Plan.from_json(plan.to_json(), plan.assets) == plan
+
+
+def test_remove_and_fill_touch_the_grown_mask_and_its_blend_only():
+    image, masks = picture(1, 120, 160, 3), three_masks()
+    plan = plan_of(masks, actions=["remove", "fill"], grow=3, blend=4, padding=10, megapixels=0.01, match=0)
+    out = image
+    for step in plan.steps:
+        view = step.lens.get(out, plan.assets)
+        out = step.lens.put(out, torch.full_like(view.pixels, 9.0), plan.assets)
+    assert [step.extras[0].kind if step.extras else "" for step in plan.steps] == ["fill", "", ""]
+    changed = (out != image).any(-1)[0]
+    for mask in masks:
+        assert (out[0, mask == 1] == 9).all()
+    rows, columns = changed.nonzero().T
+    allowed = torch.zeros(120, 160, dtype=torch.bool)
+    for top, bottom, left, right in ((3, 27, 3, 27), (43, 97, 53, 107), (13, 52, 113, 157)):
+        allowed[top:bottom, left:right] = True
+    assert allowed[rows, columns].all()
+
+
+def test_replace_background_keeps_the_object_bit_for_bit():
+    image, mask = picture(1, 120, 160, 3), three_masks()[1:2]
+    plan = plan_of(mask, actions=["replace background"], megapixels=0.02, match=0)
+    view = plan.steps[0].lens.get(image, plan.assets)
+    out = plan.steps[0].lens.put(image, torch.full_like(view.pixels, 9.0), plan.assets)
+    assert torch.equal(out[0, mask[0] == 1], image[0, mask[0] == 1]) and (out[0, mask[0] == 0] == 9).all()
+
+
+def test_removing_without_diffusion_is_the_fill_alone():
+    alone, light = (plan_of(three_masks(), remove_denoise=value).steps[0] for value in (0.0, 0.4))
+    assert alone.denoise == 0 and dict(alone.extras[0].values)["only"] is True and alone.steps == 1
+    assert light.denoise == 0.4 and dict(light.extras[0].values)["only"] is False
+    assert alone.extras[0] == Extra.of("fill", fill="telea", only=True, seed=0)
+
+
+def test_empty_masks_are_skipped_and_none_at_all_is_the_picture():
+    masks = three_masks()
+    masks[1] = 0
+    assert [step.prompt for step in plan_of(masks).steps] == ["a", "c"]
+    nothing = plan_of(masks * 0)
+    image = picture(1, 120, 160, 3)
+    lens = nothing.steps[0].lens
+    assert torch.equal(lens.put(image, lens.get(image, {}).pixels + 1, {}), image)
+
+
+def test_actions_are_read_a_line_each():
+    assert parse_actions("Remove\n\n fill \nbackground") == ("remove", "fill", "replace background")
+    assert parse_actions("") == ("remove",)
+    with pytest.raises(ValueError, match="'delete' is no action"):
+        parse_actions("delete")

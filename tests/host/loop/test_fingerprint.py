@@ -1,0 +1,128 @@
+"""Fingerprints see whatever changes a result, mean the same in every process, and never guess."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from isi.host.loop.fingerprint import fingerprint
+
+from ..tiny import tiny_clip, tiny_model, tiny_vae
+
+
+def patched(model, strength=0.5, seed=1):
+    clone = model.clone()
+    weight = torch.randn(32, 4, 3, 3, generator=torch.Generator().manual_seed(seed))
+    clone.add_patches({"diffusion_model.input_blocks.0.0.weight": ("diff", (weight,))}, strength)
+    return clone
+
+
+def with_option(model, value):
+    clone = model.clone()
+    clone.set_model_sampler_cfg_function(lambda args: args["cond"] * value)
+    return clone
+
+
+def test_equal_models_are_equal_and_different_ones_are_not(booted, model):
+    assert fingerprint(tiny_model()) == fingerprint(model) == fingerprint(model.clone())
+    assert fingerprint(tiny_model(seed=1)) != fingerprint(model)
+    assert fingerprint(tiny_model(in_channels=9)) != fingerprint(model)
+    assert fingerprint(tiny_vae(seed=5)) != fingerprint(tiny_vae())
+    assert fingerprint(tiny_clip(seed=5)) != fingerprint(tiny_clip())
+
+
+def test_patches_options_and_object_patches_count(booted, model):
+    prints = [
+        fingerprint(m)
+        for m in (
+            model, patched(model), patched(model, 0.6), patched(model, 0.5, 2), with_option(model, 1.0),
+            with_option(model, 2.0),
+        )
+    ]  # fmt: skip
+    assert len(set(prints)) == len(prints)
+    assert fingerprint(patched(model)) == fingerprint(patched(model))
+    assert fingerprint(with_option(model, 2.0)) == fingerprint(with_option(model, 2.0))
+
+
+def test_use_changes_nothing(host):
+    """The host notes on modules where their weights are; that is not what they compute."""
+    model, clip, vae = tiny_model(seed=8), tiny_clip(8), tiny_vae(8)
+    (text,) = host.call("CLIPTextEncode", clip=clip, text="a")
+    (latent,) = host.call("EmptyLatentImage", width=16, height=16, batch_size=1)
+    (latent,) = host.call(
+        "KSampler", model=model, positive=text, negative=text, latent_image=latent, seed=1, steps=1, cfg=2.0,
+        sampler_name="euler", scheduler="normal", denoise=1.0,
+    )  # fmt: skip
+    host.call("VAEDecode", samples=latent, vae=vae)
+    for used, fresh in ((model, tiny_model(seed=8)), (clip, tiny_clip(8)), (vae, tiny_vae(8))):
+        assert fingerprint(used) == fingerprint(fresh)
+
+
+def test_a_shifted_schedule_counts(host, model):
+    (discrete,) = host.call("ModelSamplingDiscrete", model=model, sampling="v_prediction", zsnr=False)
+    (zero,) = host.call("ModelSamplingDiscrete", model=model, sampling="v_prediction", zsnr=True)
+    assert len({fingerprint(model), fingerprint(discrete), fingerprint(zero)}) == 3
+
+
+def test_weights_patched_in_place_are_read_from_their_backup(booted, model):
+    clone = patched(tiny_model(seed=9))
+    before = fingerprint(clone)
+    clone.patch_model()
+    try:
+        fresh = patched(tiny_model(seed=9))
+        assert fingerprint(clone) == fingerprint(fresh) == before
+    finally:
+        clone.unpatch_model()
+
+
+def test_clip_skip_counts(host, clip):
+    (skipped,) = host.call("CLIPSetLastLayer", clip=clip, stop_at_clip_layer=-2)
+    assert fingerprint(skipped) != fingerprint(clip)
+
+
+def test_what_cannot_be_read_is_never_equal_to_anything_else(booted):
+    a, b = memoryview(b"x"), memoryview(b"x")
+    assert fingerprint([a]) != fingerprint([b])
+
+    class Slotted:
+        __slots__ = ("__weakref__", "x")
+
+    thing = Slotted()
+    assert fingerprint(thing) == fingerprint(thing) != fingerprint(Slotted())
+
+
+def test_one_pixel_of_a_large_mask_counts(booted):
+    mask = torch.zeros(1, 1024, 1024)
+    other = mask.clone()
+    other[0, 511, 313] = 1
+    assert fingerprint([mask]) == fingerprint([mask.clone()]) != fingerprint([other])
+
+
+def test_cycles_end(booted):
+    loop = []
+    loop.append(loop)
+    assert fingerprint(loop) == fingerprint(loop)
+
+
+CODE = """
+import sys; sys.path[:0] = [{root!r}]
+from pathlib import Path
+from tests.host.harness import Host
+host = Host(Path({base!r}))
+from tests.host.tiny import tiny_model, tiny_vae, tiny_clip
+from isi.host.loop.fingerprint import fingerprint
+from tests.host.loop.test_fingerprint import patched, with_option
+model = tiny_model()
+for value in (model, patched(model), with_option(model, 2.0), tiny_vae(), tiny_clip()):
+    print("PRINT", fingerprint(value))
+"""
+
+
+@pytest.mark.slow
+def test_another_process_finds_the_same(booted, model, tmp_path):
+    code = CODE.format(root=str(Path(__file__).resolve().parents[3]), base=str(tmp_path))
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    found = [line.split()[1] for line in out.stdout.splitlines() if line.startswith("PRINT")]
+    here = [fingerprint(v) for v in (model, patched(model), with_option(model, 2.0), tiny_vae(), tiny_clip())]
+    assert found == here, out.stderr[-2000:]

@@ -1,0 +1,165 @@
+"""How the mini models are made: what training assumes is what the host does, and nothing gets lost."""
+
+import sys
+
+import pytest
+import torch
+
+from ...conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def tools(booted):
+    """The training modules; they import the pack's rooms by their top-level names."""
+    sys.path.append(str(ROOT))
+    from isi.tools.mini import autoencoder, denoiser, export, loop
+
+    yield autoencoder, denoiser, export, loop
+    sys.path.remove(str(ROOT))
+
+
+def test_the_schedule_is_the_hosts(tools, host):
+    model, _, _ = host.call("ISI_MiniCheckpoint", kind="base")
+    abar = tools[1].ALPHA_BAR
+    torch.testing.assert_close(model.model.model_sampling.sigmas, ((1 - abar) / abar).sqrt())
+
+
+def test_the_text_model_is_the_hosts(tools, host):
+    from isi.host.models import mini
+
+    _, denoiser, _, _ = tools
+    weights = mini.read_weights("text")
+    text = denoiser.Text(weights["tokens"].int())
+    text.load_state_dict(weights)
+    _, clip, _ = host.call("ISI_MiniCheckpoint", kind="base")
+    tokens = denoiser.Tokens()
+    for words in ("a large red circle on a white background", "an unknown zebra", ""):
+        (theirs,) = host.call("CLIPTextEncode", clip=clip, text=words)
+        ours = text(torch.tensor([tokens(words)]))
+        torch.testing.assert_close(ours, theirs[0][0], atol=1e-4, rtol=1e-4)
+
+
+def test_another_kind_starts_by_drawing_what_base_draws(tools):
+    autoencoder, denoiser, _, _ = tools
+    words = denoiser.Tokens().vocabulary()
+    base, other = denoiser.Denoiser("base", words), denoiser.Denoiser("inpaint", words)
+    autoencoder.initialise(base, seed=1)
+    autoencoder.initialise(other, seed=2)
+    denoiser.start_from_base(other, base.state_dict())
+    x, t = torch.randn(2, 4, 8, 8), torch.tensor([10.0, 900.0])
+    text = torch.full((2, 77), 49407)
+    with torch.no_grad():
+        wide = other(torch.cat((x, torch.randn(2, 5, 8, 8)), 1), t, text)
+        torch.testing.assert_close(wide, base(x, t, text), atol=1e-5, rtol=1e-5)
+    assert not any(p.requires_grad for p in other.unet.time_embed.parameters())
+    assert not any(p.requires_grad for p in denoiser.Denoiser("base", words).text.parameters())
+
+
+def test_a_difference_added_to_base_is_the_kind_itself(tools, tmp_path, monkeypatch):
+    from isi.host.models import mini
+
+    _, _, export, _ = tools
+    monkeypatch.setattr(export, "ASSETS", tmp_path)
+    generator = torch.Generator().manual_seed(0)
+    first, second, label = "input_blocks.0.0.weight", "out.2.weight", "label_emb.weight"
+    base = {k: torch.randn(4, 4, 3, 3, generator=generator) for k in (first, second)}
+    kind = base | {first: torch.randn(4, 12, 3, 3, generator=generator), label: torch.zeros(5, 2)}
+    delta = export.difference(kind, base)
+    assert set(delta) == {first, label}
+    export.write("base", base, 1)
+    export.write("ic-light-fbc", delta, 1)
+    merged = mini.unet_weights("ic-light-fbc", tmp_path)
+    torch.testing.assert_close(merged[first], kind[first], atol=4e-3, rtol=0)
+    torch.testing.assert_close(merged[second], base[second].half().float())
+
+
+def test_standardising_changes_the_latents_and_not_the_pictures(tools):
+    autoencoder, _, _, _ = tools
+    vae = autoencoder.build("vae").eval()
+    autoencoder.initialise(vae, seed=3)
+    data = torch.randint(0, 256, (8, 3, 64, 64), generator=torch.Generator().manual_seed(1)).byte()
+    with torch.no_grad():
+        before = vae.decode(autoencoder.encode(vae, data, "cpu"))
+        autoencoder.standardise(vae, data, 0.18215, "cpu")
+        z = autoencoder.encode(vae, data, "cpu")
+        torch.testing.assert_close(vae.decode(z), before, atol=1e-3, rtol=1e-3)
+    assert (z.mean((0, 2, 3)).abs() * 0.18215 < 1e-3).all()
+    torch.testing.assert_close(z.std((0, 2, 3)) * 0.18215, torch.ones(4), atol=1e-3, rtol=0)
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(tools, tmp_path):
+    _, _, _, loop = tools
+
+    def run(work, steps):
+        torch.manual_seed(0)
+        module = torch.nn.Linear(3, 3)
+
+        def loss(step, generator):
+            return module(torch.randn(4, 3, generator=generator)).pow(2).mean(), {}
+
+        made = loop.Run("line", module, loss, work, steps)
+        made.rate = 1e-2
+        return made, module
+
+    for folder in ("whole", "broken"):
+        (tmp_path / folder).mkdir()
+    whole, expected = run(tmp_path / "whole", 10)
+    whole.train()
+    broken, _ = run(tmp_path / "broken", 10)
+    learn = broken.loss
+
+    def interrupted(step, generator):
+        if step == 5:
+            raise KeyboardInterrupt
+        return learn(step, generator)
+
+    broken.loss, broken.save_every = interrupted, 0
+    with pytest.raises(KeyboardInterrupt):
+        broken.train()
+    again, resumed = run(tmp_path / "broken", 10)
+    again.train()
+    assert again.step == 10
+    assert torch.equal(resumed.weight, expected.weight) and torch.equal(again.ema["bias"], whole.ema["bias"])
+
+
+def test_what_a_text_says_is_told_as_it_is_written(tools):
+    from isi.tools.mini import text, world
+
+    scene = world.Scene(
+        (world.Shape("star", "red", "small", "left"), world.Shape("ring", "blue", "large", "top", "dotted")),
+        "white", "bottom",
+    )  # fmt: skip
+    heads = [
+        f"{kind}.{head}" for kind in world.SHAPES for head in ("colour", "size", "place", "texture", "named")
+    ]
+    heads += ["background", "gradient", "light"]
+    options = {"colour": world.COLOURS, "size": world.SIZES, "place": world.PLACES, "texture": world.TEXTURES}
+    options |= {"background": world.COLOURS, "light": world.LIGHTS, "named": ["yes"], "gradient": ["yes"]}
+
+    def said(labels):
+        assert len(labels) == len(heads) == len(text.HEADS)
+        return {
+            head: list(options[head.split(".")[-1]])[label - 1]
+            for head, label in zip(heads, labels, strict=True)
+            if label
+        }
+
+    words = "a red star on the left and a dotted blue ring at the top on a white background"
+    assert said(text.told(scene, words)) == {
+        "star.colour": "red", "star.place": "left", "star.named": "yes", "ring.colour": "blue",
+        "ring.place": "top", "ring.texture": "dotted", "ring.named": "yes", "background": "white",
+    }  # fmt: skip
+    words, after = world.move(scene, 0, "bottom")
+    assert said(text.instructed(scene, words, after)) == {"star.place": "bottom", "star.named": "yes"}
+    words, after = world.repaint(scene, "green")
+    assert said(text.instructed(scene, words, after)) == {"background": "green"}
+
+
+def test_x4_is_shown_mostly_little_noise_and_told_how_much(tools):
+    from isi.tools.mini import stages
+
+    small = torch.zeros(2000, 3, 16, 16)
+    shown, level = stages.channels("upscale-x4", small, torch.ones(2000), torch.Generator().manual_seed(0))
+    assert level.min() == 0 and 300 < level.max() <= 350 and level.median() < 60
+    told = (1 - tools[1].ALPHA_BAR_X4[level]).sqrt()
+    torch.testing.assert_close(shown.std((1, 2, 3)), told, atol=0.01, rtol=0.15)

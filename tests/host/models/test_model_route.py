@@ -1,0 +1,108 @@
+"""GET /isi/model: what the page is told of a model file, and that it can't leave the model folders."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from safetensors.torch import save_file
+
+from ...core.models.header_vectors import safetensors_start, vectors
+
+
+@pytest.fixture
+def ask(host):
+    """Asks the server's own routes: the status and the JSON of an answer."""
+
+    async def answer(path, **query):
+        app = web.Application()
+        app.add_routes([route for route in host.server.routes if route.path.startswith("/isi/")])
+        async with TestClient(TestServer(app)) as client:
+            response = await client.get(path, params=query)
+            return response.status, await response.json()
+
+    return lambda path, **query: host.loop.run_until_complete(answer(path, **query))
+
+
+@pytest.fixture
+def checkpoint(booted):
+    """Writes a file with the names and shapes of a real model, and no weights; returns its choice."""
+    import folder_paths
+
+    folder = Path(folder_paths.get_folder_paths("checkpoints")[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+
+    def write(shapes, name):
+        start, size = safetensors_start(shapes)
+        written.append(folder / name)
+        with written[-1].open("wb") as file:
+            file.write(start)
+            file.truncate(size)
+        return f"checkpoints/{name}"
+
+    yield write
+    for path in written:
+        path.unlink()
+
+
+def test_says_what_the_node_says(host, ask, checkpoint):
+    file = checkpoint(vectors()["checkpoint/sd2-5"], "depth.safetensors")
+    kind, channels, report = host.call("ISI_InspectModel", file=file, kind="auto")
+    status, told = ask("/isi/model", file=file)
+    assert (status, told["kind"], told["channels"]) == (200, kind, channels)
+    assert f"family: {told['family']}, layout: {told['layout']}" in report
+    assert told["kinds"][0]["needs"] == ["depth"] and told["kinds"][0]["node"] in report
+
+
+def test_the_users_choice_decides_or_is_refused_as_by_the_node(ask, checkpoint):
+    file = checkpoint(vectors()["checkpoint/sd1-8"], "plain.safetensors")
+    told = ask("/isi/model", file=file)[1]
+    assert told["kind"].split(" | ") == [kind["name"] for kind in told["kinds"]]
+    assert len(told["kinds"]) > 1
+    assert ask("/isi/model", file=file, kind="ic-light-fc")[1]["kind"] == "ic-light-fc"
+    for kind in ("inpaint", "no-such-kind"):
+        status, told = ask("/isi/model", file=file, kind=kind)
+        assert status == 404 and kind in told["error"] and told["error"].endswith("set `kind` to auto.")
+
+
+OUTSIDE = [
+    "", "checkpoints", "checkpoints/", "checkpoints/..", "checkpoints/../../secret.safetensors",
+    "checkpoints/..\\..\\secret.safetensors", "loras/../secret.safetensors", "checkpoints//etc/passwd",
+    "checkpoints/C:\\secret.safetensors", "/etc/passwd", "..", "user/secret.safetensors",
+    "checkpoints/a\0.safetensors", "custom_nodes/secret.safetensors", "file:///etc/passwd",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def secrets(booted):
+    """A small readable file beside and above the model folders."""
+    import folder_paths
+
+    folder = Path(folder_paths.get_folder_paths("checkpoints")[0])
+    files = [place / "secret.safetensors" for place in (folder.parent, folder.parent.parent)]
+    for file in files:
+        save_file({"conv_in.weight": torch.zeros(4, 4, 3, 3)}, file)
+    yield
+    for file in files:
+        file.unlink()
+
+
+@pytest.mark.parametrize("file", OUTSIDE)
+def test_nothing_outside_the_model_folders_can_be_read(booted, ask, secrets, file):
+    status, told = ask("/isi/model", file=file)
+    assert status == 404 and list(told) == ["error"]
+    assert str(booted.base) not in told["error"]
+
+
+def test_a_damaged_or_missing_file_is_one_sentence(ask, checkpoint):
+    assert ask("/isi/model", file="checkpoints/gone.safetensors")[1]["error"].startswith(
+        "'checkpoints/gone.safetensors' was not found"
+    )
+    file = checkpoint({}, "page.safetensors")
+    import folder_paths
+
+    Path(folder_paths.get_full_path("checkpoints", "page.safetensors")).write_bytes(b"<html>" * 99)
+    status, told = ask("/isi/model", file=file)
+    assert status == 404 and told["error"].startswith(file)
