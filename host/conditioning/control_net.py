@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import kornia
 from torch import Tensor
-
-from nodes import ControlNetApplyAdvanced  # pyright: ignore[reportAttributeAccessIssue]
 
 from ...core.loop.plan import Plan
 from ..loop.moment import Conditioner, Moment
+from ..packages import needed_by
 
 HINTS = ["picture", "edges"]
 
@@ -34,6 +33,8 @@ class ControlNetConditioner(Conditioner):
     def check(self, model: Any, vae: Any, plan: Plan) -> None:
         if self.before:
             self.before.check(model, vae, plan)
+        if self.hint == "edges":
+            _canny()
 
     def identity(self) -> Any:
         earlier = self.before.identity() if self.before else None
@@ -44,6 +45,9 @@ class ControlNetConditioner(Conditioner):
             moment = self.before.condition(moment)
         if moment.pixels is None:
             return moment
+        # Imported here: should the host move it one day, every other node still loads.
+        from nodes import ControlNetApplyAdvanced  # pyright: ignore[reportAttributeAccessIssue]
+
         positive, negative = ControlNetApplyAdvanced().apply_controlnet(
             moment.positive, moment.negative, self.control_net, self.make_hint(moment.pixels), self.strength,
             self.start, self.end, vae=moment.vae,
@@ -55,5 +59,12 @@ class ControlNetConditioner(Conditioner):
         pixels = pixels[..., :3]
         if self.hint == "picture":
             return pixels
-        _, edges = kornia.filters.canny(pixels.movedim(-1, 1).clamp(0, 1), 0.1, 0.3)
+        _, edges = _canny()(pixels.movedim(-1, 1).clamp(0, 1), 0.1, 0.3)
         return edges.movedim(1, -1).expand(-1, -1, -1, 3)
+
+
+def _canny() -> Callable[..., tuple[Tensor, Tensor]]:
+    """kornia's Canny (magnitude, edges). Raises ValueError without kornia."""
+    with needed_by("The hint `edges` of ISI ControlNet Conditioner"):
+        from kornia.filters import canny
+    return canny

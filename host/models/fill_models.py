@@ -21,6 +21,7 @@ from ...core.loop.plan import Extra, Scalar
 from ...core.pictures.crop import Box, objects, take
 from ...core.pictures.masks import resize_mask
 from ..loop.moment import StepExtra
+from ..packages import needed_by
 
 FOLDER = "inpaint"
 SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
@@ -50,10 +51,10 @@ def fill_extra(name: str) -> Extra:
 def load_fill_model(name: str) -> Any:
     """The inpainting model in a file of models/inpaint, as spandrel describes it.
 
-    Raises ValueError for a file that is none.
+    Raises ValueError for a file that is none, and without spandrel.
     """
-    # Imported here: a host without spandrel still has every other fill.
-    from spandrel import MaskedImageModelDescriptor, ModelLoader
+    with needed_by("A fill by a file of models/inpaint"):
+        from spandrel import MaskedImageModelDescriptor, ModelLoader
 
     path = folder_paths.get_full_path_or_raise(FOLDER, name)
     problem = f"{name!r} in models/{FOLDER} is no LaMa or MAT model: choose another fill"

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
 import comfy.model_patcher
 import comfy.utils
 import folder_paths
 import torch
-from spandrel import ImageModelDescriptor, ModelLoader, ModelTiling, UnsupportedModelError
 from torch import Tensor, nn
 
 from ...core.pictures.lanczos import lanczos
 from ...core.pictures.srcnn import SRCNN, sharpen_luma, srcnn_from
 from ...core.tiles.blend import TileWeights
 from ...core.tiles.tiles import fit_layout
+from ..packages import needed_by
 from . import mini
+
+if TYPE_CHECKING:
+    from spandrel import ImageModelDescriptor
 
 LANCZOS = "lanczos"
 MINI = f"mini/{mini.UPSCALER}"
 FOLDER = "upscale_models"
+NETWORKS = "Upscaling by an upscale model"
+"""What needs spandrel; Lanczos and SRCNN do without it."""
 
 
 def upscaler_names() -> list[str]:
@@ -35,9 +40,9 @@ def load_upscaler(name: str) -> ImageModelDescriptor | SRCNN | None:
     if name == LANCZOS:
         return None
     if name == MINI:
-        descriptor = ModelLoader().load_from_state_dict(mini.read_weights(mini.UPSCALER))
-        assert isinstance(descriptor, ImageModelDescriptor)  # the file is the one that was shipped
-        return descriptor.eval()
+        descriptor = _described(mini.read_weights(mini.UPSCALER))
+        assert descriptor is not None  # the file is the one that was shipped
+        return descriptor
     path = folder_paths.get_full_path_or_raise(FOLDER, name)
     expected = (
         f"{name} is no upscaler: expected an image model that spandrel knows (ESRGAN, SwinIR, DAT, HAT, ...) "
@@ -50,13 +55,21 @@ def load_upscaler(name: str) -> ImageModelDescriptor | SRCNN | None:
     network = srcnn_from(weights)
     if network is not None:
         return network
+    descriptor = _described(weights)
+    if descriptor is None:
+        raise ValueError(expected)
+    return descriptor
+
+
+def _described(weights: Any) -> ImageModelDescriptor | None:
+    """The image model that spandrel makes of weights; None if it knows none. Raises ValueError without it."""
+    with needed_by(NETWORKS):
+        from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
     try:
         descriptor = ModelLoader().load_from_state_dict(weights)
-    except UnsupportedModelError as error:
-        raise ValueError(expected) from error
-    if not isinstance(descriptor, ImageModelDescriptor):
-        raise ValueError(expected)
-    return descriptor.eval()
+    except UnsupportedModelError:
+        return None
+    return descriptor.eval() if isinstance(descriptor, ImageModelDescriptor) else None
 
 
 def upscale(
@@ -70,11 +83,14 @@ def upscale(
     """
     if upscaler is None:
         return lanczos(image, height, width)
-    if not isinstance(upscaler, ImageModelDescriptor | SRCNN):
-        raise ValueError(
-            f"`upscale_model` takes an image upscaler; got {type(upscaler).__name__}. "
-            "Connect Load Upscale Model."
-        )
+    if not isinstance(upscaler, SRCNN):
+        with needed_by(NETWORKS):
+            from spandrel import ImageModelDescriptor
+        if not isinstance(upscaler, ImageModelDescriptor):
+            raise ValueError(
+                f"`upscale_model` takes an image upscaler; got {type(upscaler).__name__}. "
+                "Connect Load Upscale Model."
+            )
     colour, alpha = image[..., :3].float(), image[..., 3:].float()
     made = torch.stack([_upscale_one(one, height, width, upscaler, tile, overlap) for one in colour])
     return torch.cat([made, lanczos(alpha, height, width)], -1) if alpha.shape[-1] else made
@@ -93,6 +109,8 @@ def _upscale_one(
         radius = upscaler.radius
         picture = _tiled(function, picture, 1, tile, 2 * radius + 4, radius, device)
     else:
+        from spandrel import ModelTiling  # `upscaler` is spandrel's own
+
         device = _load(upscaler, upscaler.model, tile)
         function = upscaler if upscaler.input_channels == 3 else _by_channel(upscaler)
         size = tile if upscaler.tiling == ModelTiling.SUPPORTED else max(height, width, *colour.shape)
