@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from .drift import DriftLock, match_statistics
-from .lens import Masked, Resize, View, Whole, composite
+from .lens import View
 from .memory import Memory, blend
 from .plan import Plan, Step, canonical
 from .settle import Settle, change, settled
@@ -89,8 +89,7 @@ class Job:
         if not self.plan.steps:
             raise ValueError("The plan has no steps: write at least one group in ISI Script.")
         lenses = [step.lens for step in self.plan.steps]
-        whole = all(isinstance(lens, Whole | Masked) for lens in lenses)
-        if self.memory.carry == "latent" and not whole:
+        if self.memory.carry == "latent" and not all(lens.in_place for lens in lenses):
             raise ValueError(
                 "ISI Memory carries latents, but this plan crops, pads or resizes the picture: "
                 "set `carry` to image."
@@ -101,7 +100,7 @@ class Job:
             raise ValueError(
                 "ISI Drift Lock corrects pictures, but ISI Memory carries latents: set `carry` to image."
             )
-        if not all(isinstance(lens, Whole | Masked | Resize) for lens in lenses):
+        if not all(lens.whole for lens in lenses):
             raise ValueError(
                 "ISI Drift Lock works on whole pictures, but this plan crops or pads: disconnect it."
             )
@@ -225,9 +224,10 @@ def _correct(job: Job, step: Step, before: Tensor | None, after: Tensor, referen
     if job.drift is None or reference is None or reference is after or job.drift.strength == 0:
         return after
     corrected = match_statistics(after, reference, job.drift.strength, job.drift_mask)
-    if isinstance(step.lens, Masked) and before is not None:
-        return composite(before, corrected, job.plan.assets[step.lens.composite])
-    return corrected
+    if before is None:
+        return corrected
+    # Seen and put back once more, so that the lens keeps what the step may not touch.
+    return step.lens.put(before, step.lens.get(corrected, job.plan.assets).pixels, job.plan.assets)
 
 
 def _first_state(job: Job) -> _State:

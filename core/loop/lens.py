@@ -53,6 +53,18 @@ class Lens:
         super().__init_subclass__(**keywords)
         _KINDS[cls.kind] = cls
 
+    @property
+    def whole(self) -> bool:
+        """Whether the view shows the whole picture and nothing else, at any size: its colours are the
+        picture's, which is what the drift lock needs."""
+        return self.in_place
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the view is the picture itself, pixel for pixel, so that a latent of the one is a latent
+        of the other."""
+        return False
+
     def view_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the view of a picture of this size: known before anything is sampled."""
         raise NotImplementedError
@@ -94,6 +106,10 @@ class Whole(Lens):
 
     kind: ClassVar[str] = "whole"
 
+    @property
+    def in_place(self) -> bool:
+        return True
+
     def view_size(self, height: int, width: int) -> tuple[int, int]:
         return height, width
 
@@ -115,6 +131,10 @@ class Masked(Lens):
     composite: str
     kind: ClassVar[str] = "masked"
 
+    @property
+    def in_place(self) -> bool:
+        return True
+
     def view_size(self, height: int, width: int) -> tuple[int, int]:
         return height, width
 
@@ -132,6 +152,10 @@ class Resize(Lens):
     height: int
     width: int
     kind: ClassVar[str] = "resize"
+
+    @property
+    def whole(self) -> bool:
+        return True
 
     def view_size(self, height: int, width: int) -> tuple[int, int]:
         return self.height, self.width
@@ -153,6 +177,14 @@ class Chain(Lens):
     outer: Lens
     inner: Lens
     kind: ClassVar[str] = "chain"
+
+    @property
+    def whole(self) -> bool:
+        return self.outer.whole and self.inner.whole
+
+    @property
+    def in_place(self) -> bool:
+        return self.outer.in_place and self.inner.in_place
 
     def view_size(self, height: int, width: int) -> tuple[int, int]:
         return self.inner.view_size(*self.outer.view_size(height, width))

@@ -3,12 +3,13 @@
 import dataclasses
 import itertools
 import tracemalloc
+from typing import ClassVar
 
 import pytest
 import torch
 from isi.core.loop.drift import DriftLock
 from isi.core.loop.engine import Job, Sampled, iterate, pending, root_key, step_keys
-from isi.core.loop.lens import Resize
+from isi.core.loop.lens import Lens, Resize, View
 from isi.core.loop.memory import Memory
 from isi.core.loop.plan import Plan, Step
 from isi.core.loop.settle import Settle
@@ -230,3 +231,56 @@ def test_what_cannot_work_is_refused(case):
     job, match = REFUSED[case]
     with pytest.raises(ValueError, match=match):
         job.check()
+
+
+@dataclasses.dataclass(frozen=True)
+class Mirror(Lens):
+    """A stranger's lens: the whole picture, but not pixel for pixel."""
+
+    kind: ClassVar[str] = "test mirror"
+    whole: ClassVar[bool] = True
+
+    def view_size(self, height, width):
+        return height, width
+
+    def get(self, picture, assets):
+        return View(picture.flip(2))
+
+    def put(self, picture, pixels, assets):
+        return pixels.flip(2)
+
+
+@dataclasses.dataclass(frozen=True)
+class LeftHalf(Lens):
+    """A stranger's lens: the picture itself, whose right half stays as it is."""
+
+    kind: ClassVar[str] = "test left half"
+    in_place: ClassVar[bool] = True
+
+    def view_size(self, height, width):
+        return height, width
+
+    def get(self, picture, assets):
+        return View(picture)
+
+    def put(self, picture, pixels, assets):
+        half = picture.shape[2] // 2
+        return torch.cat([pixels[:, :, :half], picture[:, :, half:]], 2)
+
+
+def test_drift_lock_works_through_a_strangers_lens(tmp_path, picture):
+    drifting, lock = Affine(1.0, 0.1), DriftLock(save_corrected=True)
+    mirrored, _ = go(
+        Job(plan(3, lens=Mirror()), picture, drift=lock), drifting, Store(tmp_path / "a", 1 << 28)
+    )
+    assert (mirrored.picture - picture).abs().max() < 1e-5
+    half, _ = go(Job(plan(3, lens=LeftHalf()), picture, drift=lock), drifting, Store(tmp_path / "b", 1 << 28))
+    assert torch.equal(half.picture[:, :, 4:], picture[:, :, 4:])
+    assert not torch.equal(half.picture[:, :, :4], picture[:, :, :4])
+
+
+def test_latents_are_carried_through_a_strangers_lens_that_leaves_pixels_in_place(store, picture):
+    outcome, _ = go(Job(plan(2, lens=LeftHalf()), picture, Memory("latent")), Affine(), store)
+    assert torch.allclose(outcome.latent, expected(picture, 2, 0.5, 0.25, Memory()), atol=1e-6)
+    with pytest.raises(ValueError, match="carry"):
+        Job(plan(2, lens=Mirror()), picture, Memory("latent")).check()
