@@ -5,8 +5,14 @@ import os
 import sys
 from pathlib import Path
 
+from hypothesis import settings
+
 # Threads that wait must sleep: spinning ones take the core from those that work. Read when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# No test asserts on time: a busy machine is no fault.
+settings.register_profile("isi", deadline=None)
+settings.load_profile("isi")
 
 ROOT = Path(__file__).resolve().parents[1]
 
