@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
 from server import PromptServer
 
 from .loop import gallery
+from .loop.home import request_user, watch_users
 from .models import model_files
 
 
-async def _answer(ask: Callable[..., Any], *given: str) -> web.Response:
+async def _answer(ask: Callable[..., Any], *given: Any) -> web.Response:
     """What `ask` gives as JSON, or 404 with one sentence in `error`. Files are read in a thread."""
     try:
         return web.json_response(await asyncio.to_thread(ask, *given))
@@ -22,8 +24,22 @@ async def _answer(ask: Callable[..., Any], *given: str) -> web.Response:
 
 
 async def get_run(request: web.Request) -> web.Response:
-    """GET /isi/runs/{name}: `gallery.overview`."""
-    return await _answer(gallery.overview, request.match_info["name"])
+    """GET /isi/runs/{name}?from=1&count=1000: `gallery.overview` for who asks."""
+
+    def look() -> dict[str, Any]:
+        asked = request.query
+        first, count = _number(asked, "from", 1), _number(asked, "count", gallery.PAGE)
+        return gallery.overview(request.match_info["name"], first, count, request_user(request))
+
+    return await _answer(look)
+
+
+def _number(asked: Mapping[str, str], name: str, default: int) -> int:
+    """A whole number of a query. Raises ValueError for anything else."""
+    text = asked.get(name, str(default))
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise ValueError(f"{name} is a whole number from 0 on, not {text[:20]!r}.")
+    return int(text)
 
 
 async def get_model(request: web.Request) -> web.Response:
@@ -34,6 +50,7 @@ async def get_model(request: web.Request) -> web.Response:
 
 def register() -> None:
     """Adds the routes to ComfyUI's server; called once, when the pack is loaded."""
+    watch_users(PromptServer.instance)
     routes = PromptServer.instance.routes
     routes.get("/isi/runs/{name}")(get_run)
     routes.get("/isi/model")(get_model)

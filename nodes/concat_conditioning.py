@@ -48,6 +48,7 @@ def picture_inputs() -> list:
             default=0,
             min=0,
             max=2**64 - 1,
+            control_after_generate=io.ControlAfterGenerate.fixed,
             optional=True,
             tooltip="x4 upscaler: the seed of that noise.",
         ),

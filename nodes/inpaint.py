@@ -192,7 +192,8 @@ class EditObjects(io.ComfyNode):
                 io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Sampling steps an object."),
                 io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Prompt guidance."),
                 io.Int.Input(
-                    "seed", default=0, min=0, max=2**64 - 1, control_after_generate=True,
+                    "seed", default=0, min=0, max=2**64 - 1,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
                     tooltip="Seed of the first mask; each further one adds 1, whatever the order.",
                 ),
             ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 from comfy_api.latest import io
 
@@ -60,7 +61,7 @@ class Script(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "seed", default=0, min=0, max=2**64 - 1,
-                    control_after_generate=True,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
                     tooltip="Seed of the first iteration.",
                 ),
                 io.Combo.Input(
@@ -143,6 +144,10 @@ class Iterate(io.ComfyNode):
                     "run_name", default="", optional=True,
                     tooltip="Folder under output/isi, and name for ISI Open Run. Empty: named by content.",
                 ),
+                io.Int.Input(
+                    "redo_from", default=0, min=0, max=1_000_000, optional=True,
+                    tooltip="Makes the steps from this one on again, whatever is stored. 0 is off.",
+                ),
             ],
             outputs=[
                 io.Image.Output("image", tooltip="The last iteration."),
@@ -161,13 +166,18 @@ class Iterate(io.ComfyNode):
         return True
 
     @classmethod
+    def fingerprint_inputs(cls, redo_from=0, **others):
+        """What is to be done again is done at every queueing."""
+        return math.nan if redo_from else ""
+
+    @classmethod
     def execute(
         cls, model, clip, vae, plan, negative, sampler_name, scheduler, image=None, mask=None, width=512,
-        height=512, memory=None, drift=None, stop=None, conditioner=None, run_name="",
+        height=512, memory=None, drift=None, stop=None, conditioner=None, run_name="", redo_from=0,
     ) -> io.NodeOutput:  # fmt: skip
         request = Request(
             model, clip, vae, plan, negative, sampler_name, scheduler, image, mask, width, height,
-            memory or Memory(), drift, stop, conditioner, run_name,
+            memory or Memory(), drift, stop, conditioner, run_name, redo_from,
         )  # fmt: skip
         notes = {"prompt": json.dumps(cls.hidden.prompt)} if cls.hidden.prompt else {}
         notes |= {name: json.dumps(value) for name, value in (cls.hidden.extra_pnginfo or {}).items()}

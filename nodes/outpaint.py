@@ -118,8 +118,11 @@ class OutpaintCanvas(io.ComfyNode):
                 io.Combo.Input(
                     "feather", options=list(PROFILES), default="cosine", tooltip="The shape of the soft edge."
                 ),
-                io.Int.Input("seed", default=0, min=0, max=2**64 - 1,
-                tooltip="Only for the fill patch noise."),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=2**64 - 1,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
+                    tooltip="Only for the fill patch noise.",
+                ),
                 io.Mask.Input("mask", optional=True, tooltip="More of the picture that may change."),
             ],
             outputs=[
@@ -182,7 +185,10 @@ class Fill(io.ComfyNode):
                     "spectrum and colours, for outpainting at high denoise. Files of models/inpaint: LaMa "
                     "(big-lama.pt), MAT; press R after you put one there.",
                 ),
-                io.Int.Input("seed", default=0, min=0, max=2**64 - 1, tooltip="Only for patch noise."),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=2**64 - 1,
+                    control_after_generate=io.ControlAfterGenerate.fixed, tooltip="Only for patch noise.",
+                ),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The filled picture.")],
         )  # fmt: skip
@@ -290,7 +296,8 @@ class Outpaint(io.ComfyNode):
                 io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Sampling steps of a pass."),
                 io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Prompt guidance."),
                 io.Int.Input(
-                    "seed", default=0, min=0, max=2**64 - 1, control_after_generate=True,
+                    "seed", default=0, min=0, max=2**64 - 1,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
                     tooltip="Seed of the first pass; each further one adds 1.",
                 ),
                 io.Float.Input(

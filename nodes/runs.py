@@ -69,6 +69,11 @@ class OpenRun(io.ComfyNode):
                     "iteration", default=0, min=0, max=1_000_000,
                     tooltip="Which iteration, from 1; 0 is the last one that was finished.",
                 ),
+                io.String.Input(
+                    "key", default="", optional=True,
+                    tooltip="An iteration's own key names that iteration for ever, however the run is "
+                    "edited: iteration is then not used, and run_name may be empty.",
+                ),
             ],
             outputs=[
                 io.Image.Output("image", tooltip="The iteration's picture, bit for bit."),
@@ -79,13 +84,14 @@ class OpenRun(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def fingerprint_inputs(cls, run_name, iteration):
-        return run_stamp(run_name)
+    def fingerprint_inputs(cls, run_name, iteration, key=""):
+        return key or run_stamp(run_name)
 
     @classmethod
-    def execute(cls, run_name, iteration) -> io.NodeOutput:
-        run = open_run(run_name)
-        number = iteration or len(run)
+    def execute(cls, run_name, iteration, key="") -> io.NodeOutput:
+        run, number = open_run(run_name, key)
+        if not key:
+            number = iteration or number
         entry = run.load(number)
         rest = Plan(run.plan.steps[number:], run.plan.assets)
         return io.NodeOutput(entry.tensors["picture"], {"samples": entry.tensors["latent"]}, rest, run)

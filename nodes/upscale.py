@@ -141,7 +141,8 @@ class UpscaleNode(io.ComfyNode):
                     "cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="How strongly the prompt acts."
                 ),
                 io.Int.Input(
-                    "seed", default=0, min=0, max=2**64 - 1, control_after_generate=True,
+                    "seed", default=0, min=0, max=2**64 - 1,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
                     tooltip="Seed of the first stage; the others count up from it.",
                 ),
                 *tiling_inputs(),

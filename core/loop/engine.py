@@ -145,13 +145,19 @@ def step_keys(root: str, plan: Plan) -> list[str]:
     return keys
 
 
-def iterate(job: Job, keys: Sequence[str], sample: Sampler, store: Store, listen: Listener) -> Outcome:
+def iterate(
+    job: Job, keys: Sequence[str], sample: Sampler, store: Store, listen: Listener, redo_from: int = 0
+) -> Outcome:
     """Runs a checked job, reusing what the store can prove.
+
+    From step `redo_from` on (counted from 1; 0: nowhere) all is sampled anew, whatever the store has: the
+    same key gives the same bits unless something changed that no key knows of, such as a driver. What it
+    gives takes the place of what was there.
 
     Whatever `sample` raises (an interrupt, out of memory) passes through: every finished iteration is in
     the store by then.
     """
-    todo = pending(keys, store)
+    todo = pending(keys, store, redo_from)
     state: _State | None = _first_state(job)
     entry: Entry | None = None
     changes: list[float] = []
@@ -175,15 +181,17 @@ def iterate(job: Job, keys: Sequence[str], sample: Sampler, store: Store, listen
     return Outcome(entry.tensors["picture"], entry.tensors["latent"], len(keys))
 
 
-def pending(keys: Sequence[str], store: Store) -> set[int]:
-    """The steps that must be sampled: all after the last good entry, and damaged ones before it.
+def pending(keys: Sequence[str], store: Store, redo_from: int = 0) -> set[int]:
+    """The steps that must be sampled: all after the last good entry, damaged ones before it, and all from
+    `redo_from` (from 1; 0: none) on.
 
     Entries that the store has dropped for room are left alone where a later one is good, so that a run
     larger than the store is not made over and over again. A step to be made needs the one before it.
     """
     states = [_condition(store, key) for key in keys]
     last = max((i for i, state in enumerate(states) if state == "good"), default=-1)
-    todo = {i for i, state in enumerate(states) if i > last or state == "damaged"}
+    redone = redo_from - 1 if redo_from else len(keys)
+    todo = {i for i, state in enumerate(states) if i > last or i >= redone or state == "damaged"}
     for index in sorted(todo):
         before = index - 1
         while before >= 0 and states[before] != "good" and before not in todo:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,18 @@ import folder_paths
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from ...core.loop.engine import planar
 from ...core.loop.plan import Plan
 from ...core.loop.store import DamagedEntry, Entry, Store, write_atomic
+from .home import home, number_setting
+from .manifest import KEY, find_key, manifest_path, read_manifest, versions, write_manifest
 
 GIB = 1 << 30
+PAGE = 1000
+"""How many iterations of a run the front end is told of at once."""
 NAME = re.compile(r"[^\W_](?:[\w .()-]{0,98}[\w()-])?")
 RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(1, 10))}
 
@@ -35,27 +38,24 @@ def check_run_name(name: str) -> None:
         )
 
 
-def open_store() -> Store:
-    """The store of finished iterations, with the size that the user set (ISI.StoreGiB, 0 = off)."""
-    return Store(_home() / "store", int(setting("ISI.StoreGiB", 2) * GIB))
-
-
-def setting(name: str, default: Any) -> Any:
-    """A setting of the front end for the default user, as ComfyUI keeps it on disk."""
-    path = Path(folder_paths.get_user_directory()) / "default" / "comfy.settings.json"
-    try:
-        return json.loads(path.read_text("utf-8")).get(name, default)
-    except (OSError, ValueError):
-        return default
+def open_store(user: str | None = None) -> Store:
+    """The store of finished iterations, with the size that its user set (ISI.StoreGiB, 0 = off)."""
+    return Store(home(user) / "store", int(number_setting("ISI.StoreGiB", 2, user) * GIB))
 
 
 @dataclass(frozen=True)
 class Run:
-    """ISI_RUN: a handle to the iterations of a run. Pictures stay in the store until asked for."""
+    """ISI_RUN: a handle to the iterations of a run. Pictures stay in the store until asked for.
+
+    `family` and `environment` are what its manifest says besides: whose versions it belongs to
+    (`host/loop/manifest.py`), and all but the steps that its pictures depend on.
+    """
 
     name: str
     keys: tuple[str, ...]
     plan: Plan
+    family: str = ""
+    environment: Any = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -75,59 +75,116 @@ class Run:
             )
         return Entry({**entry.tensors, "picture": planar(entry.tensors["picture"])}, entry.facts)
 
-    def save(self) -> None:
-        """Writes down which iterations make up this run, so that it can be opened by name."""
-        value = {"version": 1, "name": self.name, "keys": self.keys, "plan": self.plan.to_json()}
+    def save(self, version: str) -> None:
+        """Writes down which iterations make up this run, so that it can be opened by name.
+
+        `version` tells what was planned: the key of the plan's last step, also where the run settled before.
+        """
         if self.plan.assets:
-            write_atomic(_manifest(self.name).with_suffix(".safetensors"), save(dict(self.plan.assets)))
-        write_atomic(_manifest(self.name), json.dumps(value).encode())
+            write_atomic(manifest_path(self.name).with_suffix(".safetensors"), save(dict(self.plan.assets)))
+        value = {
+            "name": self.name,
+            "keys": self.keys,
+            "plan": self.plan.to_json(),
+            "environment": self.environment,
+        }
+        write_manifest(value, version, self.family or self.name)
 
 
-def open_run(name: str) -> Run:
-    """The run of that name, up to its last iteration in the store. Raises ValueError where there is none."""
-    check_run_name(name)
-    try:
-        value = json.loads(_manifest(name).read_bytes())
-    except OSError as error:
-        known = ", ".join(sorted(path.stem for path in (_home() / "runs").glob("*.json"))[:20]) or "none yet"
-        raise ValueError(f"There is no run named {name!r}. Runs: {known}.") from error
-    assets = _manifest(name).with_suffix(".safetensors")
-    plan = Plan.from_json(value["plan"], load_file(assets) if assets.is_file() else {})
-    store = open_store()
-    last = max((i for i, key in enumerate(value["keys"], 1) if store.has(key)), default=0)
-    if not last:
-        raise ValueError(f"The run {name!r} has no iterations in the store any more: queue it again.")
-    return Run(name, tuple(value["keys"][:last]), plan)
+def open_run(name: str, key: str = "") -> tuple[Run, int]:
+    """A run, and one of its iterations, from 1: its last one in the store, or the one that `key` names.
 
-
-def overview(name: str) -> dict[str, Any]:
-    """What the front end shows of a run: how many iterations it has, and those whose picture is on disk.
-
-    Raises ValueError where there is no such run, or none of its pictures.
+    With a key, which is the iteration's for ever, the run is the version that has it, and needs no name.
+    Raises ValueError where there is none.
     """
     check_run_name(name)
+    if key:
+        return _open_key(name, key.strip())
+    value = _manifest(name)
+    run = _run(value)
+    store = open_store()
+    last = next((n for n in range(len(run), 0, -1) if store.has(run.keys[n - 1])), 0)
+    if not last:
+        raise ValueError(f"The run {name!r} has no iterations in the store any more: queue it again.")
+    return replace(run, keys=run.keys[:last]), last
+
+
+def _open_key(name: str, key: str) -> tuple[Run, int]:
+    if not KEY.fullmatch(key):
+        raise ValueError(
+            f"The key of an iteration is 32 hex digits, but {key[:40]!r} came: take it from the strip of "
+            "ISI Iterate, or leave it empty and name a run."
+        )
+    found = find_key(key, name)
+    if found is None:
+        raise ValueError(f"There is no run with the iteration {key} any more: queue its run again.")
+    value, index = found
+    return _run(value), index + 1
+
+
+def _manifest(name: str) -> dict[str, Any]:
     try:
-        value = json.loads(_manifest(name).read_bytes()) if name else {}
-        steps, keys = value["plan"]["steps"], value["keys"]
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"There is no run named {name!r} any more: queue it again.") from error
+        return read_manifest(manifest_path(name))
+    except OSError as error:
+        known = ", ".join(sorted(path.stem for path in (home() / "runs").glob("*.json"))[:20]) or "none yet"
+        raise ValueError(f"There is no run named {name!r}. Runs: {known}.") from error
+
+
+def _run(value: Mapping[str, Any]) -> Run:
+    name = value["name"]
+    assets = manifest_path(name).with_suffix(".safetensors")
+    # Read, not mapped: Windows could not write the file again as long as it is.
+    plan = Plan.from_json(value["plan"], load(assets.read_bytes()) if assets.is_file() else {})
+    return Run(name, tuple(value["keys"]), plan, value.get("family", name), value.get("environment"))
+
+
+def overview(name: str, first: int = 1, count: int = PAGE, user: str | None = None) -> dict[str, Any]:
+    """What the front end shows of a run: how many iterations it has, and those whose picture is on disk.
+
+    Only iterations `first` to `first + count - 1` are looked at; `next` is where to go on, or None.
+    `versions` are the run's earlier versions, newest first, in the same form, with the time (s) when each was
+    `saved`. Raises ValueError where there is no such run, or none of its pictures.
+    """
+    check_run_name(name)
+    gone = ValueError(f"There is no run named {name!r} any more: queue it again.")
+    if not name:
+        raise gone
+    try:
+        value = read_manifest(manifest_path(name, user))
+    except OSError as error:
+        raise gone from error
+    first, count = max(1, first), min(max(1, count), PAGE)
+    shown = _shown(value, first, count)
+    if not shown["iterations"] and first == 1 and shown["next"] is None:
+        raise ValueError(f"The pictures of the run {name!r} are no longer in output/isi: queue it again.")
+    earlier = [_shown(each, first, count) | {"saved": each["saved"]} for each in versions(value, user)]
+    return shown | {"versions": earlier}
+
+
+def _shown(value: Mapping[str, Any], first: int, count: int) -> dict[str, Any]:
+    name, keys, steps = value["name"], value["keys"], value["plan"]["steps"]
     iterations = [
         {
-            "iteration": index + 1,
-            "label": (step["label"] or step["prompt"])[:200],
-            "picture": picture_name(name, index, key),
+            "iteration": number,
+            "label": (steps[number - 1]["label"] or steps[number - 1]["prompt"])[:200],
+            "picture": picture_name(name, number - 1, keys[number - 1]),
+            "key": keys[number - 1],
         }
-        for index, (step, key) in enumerate(zip(steps, keys, strict=False))
-        if picture_path(picture_name(name, index, key)).is_file()
+        for number in range(first, min(first + count, len(keys) + 1))
+        if picture_path(picture_name(name, number - 1, keys[number - 1])).is_file()
     ]
-    if not iterations:
-        raise ValueError(f"The pictures of the run {name!r} are no longer in output/isi: queue it again.")
-    return {"run": name, "of": len(keys), "iterations": iterations}
+    following = first + count
+    return {
+        "run": name,
+        "of": len(keys),
+        "iterations": iterations,
+        "next": following if following <= len(keys) else None,
+    }
 
 
 def run_stamp(name: str) -> str:
     """Changes when the run of that name changes on disk."""
-    path = _manifest(name)
+    path = manifest_path(name)
     return f"{path.stat().st_mtime_ns}" if NAME.fullmatch(name) and path.is_file() else ""
 
 
@@ -152,11 +209,3 @@ def save_pictures(name: Mapping[str, str], pictures: Tensor, notes: Mapping[str,
         file = BytesIO()
         Image.fromarray(levels).save(file, "PNG", pnginfo=info, compress_level=1)
         write_atomic(picture_path(name, batch), file.getvalue())
-
-
-def _home() -> Path:
-    return Path(folder_paths.get_user_directory()) / "isi"
-
-
-def _manifest(name: str) -> Path:
-    return _home() / "runs" / f"{name}.json"

@@ -57,6 +57,7 @@ class Request:
     settle: Settle | None
     conditioner: Conditioner | None
     run_name: str
+    redo_from: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,11 @@ def run_plan(request: Request, notes: Mapping[str, str]) -> Result:
         drift.mask if drift else None, request.settle,
     )  # fmt: skip
     job.check()
+    if request.redo_from > len(plan):
+        raise ValueError(
+            f"redo_from is {request.redo_from}, but the plan has {len(plan)} steps: set it to one of them, "
+            "or to 0."
+        )
     progress = Progress(sum(step.steps for step in plan.steps), request.model)
     sampler = StepSampler(
         plan, request.model, request.clip, request.vae, request.negative, request.sampler_name,
@@ -93,11 +99,16 @@ def run_plan(request: Request, notes: Mapping[str, str]) -> Result:
     environment = describe(request, picture, drift)
     root = root_key(environment)
     keys = step_keys(root, plan)
-    run = Run(request.run_name or f"run-{root[:8]}", tuple(keys), request.plan)
+    # What an unnamed run does names it: its last key holds all the others. Its versions are those of all
+    # unnamed runs that start alike, so that an edit finds what was there before.
+    named = request.run_name
+    run = Run(
+        named or f"run-{keys[-1][:16]}", tuple(keys), request.plan, named or f"@{root[:16]}", environment
+    )
     store = open_store()
     reporter = Reporter(run, plan, progress, notes, environment)
     reporter.save_run(run)
-    outcome = iterate(job, keys, sampler, store, reporter)
+    outcome = iterate(job, keys, sampler, store, reporter, request.redo_from)
     if outcome.count < len(keys):
         run = replace(run, keys=run.keys[: outcome.count])
         reporter.save_run(run)
@@ -111,13 +122,14 @@ class Reporter:
     def __init__(self, run: Run, plan: Plan, progress: Progress, notes: Mapping[str, str], environment: Any):
         self.run, self.plan, self.progress = run, plan, progress
         self.notes, self.environment = notes, environment
+        self.version = run.keys[-1]
         self.steps_done = 0
         self.writable = True
 
     def __call__(self, iteration: Iteration) -> None:
         self.steps_done += iteration.step.steps
         name = picture_name(self.run.name, iteration.index, iteration.key)
-        if not picture_path(name).exists():
+        if not iteration.reused or not picture_path(name).exists():
             self._write(name, iteration)
         self.progress.advance(self.steps_done)
         send_event(
@@ -130,13 +142,14 @@ class Reporter:
                 "reused": iteration.reused,
                 "seconds": round(iteration.seconds, 3),
                 "picture": name,
+                "key": iteration.key,
             },
         )
 
     def save_run(self, run: Run) -> None:
         """Writes the run's manifest; a disk that does not take it costs the name, not the run."""
         try:
-            run.save()
+            run.save(self.version)
         except OSError as error:
             log.warning("The run %r can't be written down (%s): going on without.", run.name, error)
 

@@ -47,7 +47,8 @@ def keep_seed(page):
     """Queueing again shall mean the same run."""
     page.evaluate(
         "() => { app.rootGraph.nodes.find(node => node.type === 'ISI_Script')"
-        ".widgets.find(widget => widget.name === 'control_after_generate').value = 'fixed'; }"
+        ".widgets.filter(widget => widget.name === 'control_after_generate')"
+        ".forEach(widget => { widget.value = 'fixed'; }); }"
     )
 
 

@@ -124,6 +124,19 @@ def test_every_node_is_described_for_people(host):
     assert silent == []
 
 
+def test_seeds_of_new_nodes_stay_fixed(host):
+    """A seed that changes by itself after each queueing makes every run a new one."""
+    moving = []
+    for name, node in our_nodes(host).items():
+        info = json.loads(json.dumps(node.GET_NODE_INFO_V1()))  # as the page gets it
+        inputs = {**info["input"].get("required", {}), **info["input"].get("optional", {})}
+        for key, (_, *rest) in inputs.items():
+            control = rest[0].get("control_after_generate") if rest else None
+            if control not in (None, "fixed") or (key.endswith("seed") and control != "fixed"):
+                moving.append(f"{name}.{key}: {control}")
+    assert moving == []
+
+
 SAMPLE: Schemas = {
     "ISI_A": {
         "inputs": [

@@ -1,7 +1,6 @@
 """ISI_Iterate on the real host: equal to chained host nodes, nothing lost, nothing done twice."""
 
 import json
-import zlib
 
 import pytest
 import torch
@@ -11,29 +10,6 @@ from ..harness import Failed, Host
 
 SCRIPT = "{a tree} spring; (summer:1.2); autumn; snow"
 GROUPS = ["a tree, spring", "a tree, summer", "a tree, autumn", "a tree, snow"]
-
-
-@pytest.fixture
-def picture(request):
-    """A picture of this test's own, so that no test finds the iterations of another in the store."""
-    seed = zlib.crc32(request.node.name.encode())
-    return torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.fixture
-def calls(monkeypatch):
-    """Counts the host's sampler runs."""
-    import comfy.sample
-
-    count = []
-    real = comfy.sample.sample
-
-    def counted(*args, **kwargs):
-        count.append(1)
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(comfy.sample, "sample", counted)
-    return count
 
 
 class Bench:
@@ -68,11 +44,6 @@ class Bench:
             if decode:
                 (latent,) = self.host.call("VAEEncode", pixels=image, vae=self.vae)
         return image, latent
-
-
-@pytest.fixture
-def bench(host, model, clip, vae):
-    return Bench(host, model, clip, vae)
 
 
 @pytest.mark.parametrize("batch", [1, 4])

@@ -8,12 +8,6 @@ from isi.core.loop.plan import Plan, Step
 
 from ..harness import Failed
 from ..tiny import CONTEXT, fill
-from .test_iterate import Bench
-
-
-@pytest.fixture
-def bench(host, model, clip, vae):
-    return Bench(host, model, clip, vae)
 
 
 @pytest.fixture
