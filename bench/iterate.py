@@ -52,7 +52,7 @@ class Rig:
         began = time.perf_counter()
         progress = Progress(sum(step.steps for step in plan.steps), self.model)
         sampler = StepSampler(
-            plan, self.model, self.clip, self.vae, "", "euler", "normal", (64, 64), None, progress
+            plan, self.model, self.clip, self.vae, "", "euler", "normal", (64, 64), None, {}, progress
         )
         job = Job(plan, picture)
         iterate(job, step_keys(root_key(0), plan), sampler, Store(Path(), 0), lambda iteration: None)
@@ -68,7 +68,7 @@ class Rig:
             self.model, self.clip, self.vae, plan, "", "euler", "normal", picture, None, 64, 64, Memory(),
             None, None, None, "",
         )  # fmt: skip
-        run_plan(request, {})
+        run_plan(request, {}, {})
         return time.perf_counter() - began
 
     def by_hand(self, plan, picture) -> float:

@@ -306,7 +306,9 @@ class ConcatConditioner(io.ComfyNode):
     @classmethod
     def execute(cls, kind, image_cfg, conditioner=None, **pictures) -> io.NodeOutput:
         sources = concat.Sources(**pictures)
-        return io.NodeOutput(concat_conditioner.ConcatConditioner(kind, image_cfg, sources, conditioner))
+        return io.NodeOutput(
+            concat_conditioner.ConcatConditioner(kind, image_cfg, sources, before=conditioner)
+        )
 
 
 NODES: list[type[io.ComfyNode]] = [ConcatConditioning, ICLight, EditGuider, ConcatConditioner]

@@ -8,7 +8,7 @@ from ..core.pictures.crop import ViewSize, blended
 from ..core.pictures.masks import as_mask
 from ..core.pictures.stitch import crop_for_inpaint
 from ..core.plans.objects import ORDERS, ObjectEdits, parse_actions
-from ..host.models.fill_models import fill_extra, fill_names
+from ..host.models.fill_models import fill_called, fill_names
 from . import sockets
 
 CATEGORY = "ISI/inpaint"
@@ -207,7 +207,7 @@ class EditObjects(io.ComfyNode):
     def execute(cls, image, masks, actions, prompts, fill, **settings) -> io.NodeOutput:
         masks = as_mask(masks, *image.shape[1:3])
         what = {"actions": parse_actions(actions), "prompts": prompts.splitlines() or [""]}
-        plan = ObjectEdits(fill=fill_extra(fill), **what, **settings).plan(masks)
+        plan = ObjectEdits(fill=fill_called(fill), **what, **settings).plan(masks)
         return io.NodeOutput(plan, plan.table())
 
 

@@ -14,6 +14,7 @@ from ..core.loop.plan import content_hash
 from ..core.loop.schedule import CURVES, SEED_MODES, make_plan
 from ..core.loop.settle import Settle
 from ..host.conditioning.control_net import HINTS, ControlNetConditioner
+from ..host.extras import EXTRAS
 from ..host.loop.gallery import check_run_name
 from ..host.loop.run import Drift, Request, run_plan
 from ..host.loop.sampling import SAMPLERS, SCHEDULERS
@@ -181,7 +182,7 @@ class Iterate(io.ComfyNode):
         )  # fmt: skip
         notes = {"prompt": json.dumps(cls.hidden.prompt)} if cls.hidden.prompt else {}
         notes |= {name: json.dumps(value) for name, value in (cls.hidden.extra_pnginfo or {}).items()}
-        result = run_plan(request, notes)
+        result = run_plan(request, EXTRAS, notes)
         shown = {"images": [result.shown], "isi_run": [{"run": result.run.name, "count": len(result.run)}]}
         return io.NodeOutput(result.image, result.latent, result.run, ui=shown)
 
@@ -327,7 +328,7 @@ class ControlNet(io.ComfyNode):
         cls, control_net, hint, strength, start_percent, end_percent, conditioner=None
     ) -> io.NodeOutput:
         return io.NodeOutput(
-            ControlNetConditioner(control_net, strength, start_percent, end_percent, hint, conditioner)
+            ControlNetConditioner(control_net, strength, start_percent, end_percent, hint, before=conditioner)
         )
 
 

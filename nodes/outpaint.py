@@ -11,7 +11,7 @@ from ..core.pictures.canvas import ANCHORS, Canvas, Sides, check_overlap, sides_
 from ..core.pictures.crop import Box, take_mask
 from ..core.pictures.masks import PROFILES, as_mask
 from ..core.plans.outpaint import Outpainting
-from ..host.models.fill_models import fill_by_name, fill_extra, fill_names
+from ..host.models.fill_models import fill_by_name, fill_called, fill_names
 from . import sockets
 
 CATEGORY = "ISI/inpaint"
@@ -316,7 +316,7 @@ class Outpaint(io.ComfyNode):
         height, width = image.shape[1:3]
         sides = sides_of(extend, height, width)
         what = {"prompts": prompts.splitlines() or [""], "denoise": parse_denoise(denoise)}
-        plan = Outpainting(sides=sides, fill=fill_extra(fill), **what, **settings).plan(height, width)
+        plan = Outpainting(sides=sides, fill=fill_called(fill), **what, **settings).plan(height, width)
         return io.NodeOutput(plan, f"{describe(sides, height, width)}\n{plan.table()}")
 
 

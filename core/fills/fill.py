@@ -8,17 +8,36 @@ never lends the colours of what it is to hide.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from scipy import ndimage
 from torch import Tensor
 
 from ..loop.lens import composite
+from ..loop.plan import ExtraValue
 from .march import march
 from .noise import patch_noise
 from .pyramid import push_pull
 
 NEUTRAL = 0.5
+
+
+@dataclass(frozen=True)
+class Fill(ExtraValue):
+    """How a step of a plan fills what is new in its view before it is sampled.
+
+    `fill` names one of MODES, or a file of an inpainting model in its state `version`; `seed` is for "patch
+    noise". `only`: the fill is the step's result.
+    """
+
+    kind: ClassVar[str] = "fill"
+
+    fill: str = "edge"
+    version: str = ""
+    seed: int = 0
+    only: bool = False
 
 
 def fill(pixels: Tensor, mask: Tensor, mode: str, seed: int = 0) -> Tensor:

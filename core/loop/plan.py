@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, uint8
 
@@ -24,7 +24,8 @@ Scalar = str | int | float | bool | None
 class Extra:
     """Something more that a step does, by name: tiled sampling, a fill before sampling, ...
 
-    `kind` names an entry of `host.extras`; `values` are its settings, sorted by name.
+    `kind` names an entry of `host.extras`; `values` are its settings, sorted by name: those of an
+    `ExtraValue`, so that a plan stays readable JSON.
     """
 
     kind: str
@@ -35,9 +36,32 @@ class Extra:
         """An extra with its settings in one order, so that equal settings make equal extras."""
         return cls(kind, tuple(sorted(values.items())))
 
-    def having(self, **values: Scalar) -> Extra:
-        """The same extra with some settings more, or others."""
-        return Extra.of(self.kind, **(dict(self.values) | values))
+
+_Value = TypeVar("_Value", bound="ExtraValue")
+
+
+@dataclass(frozen=True)
+class ExtraValue:
+    """The typed settings of a kind of extra. A subclass sets `kind` and has scalar fields with defaults."""
+
+    kind: ClassVar[str] = ""
+
+    def to_extra(self) -> Extra:
+        """The extra of a plan's step with these settings."""
+        return Extra.of(self.kind, **asdict(self))
+
+    @classmethod
+    def from_extra(cls: type[_Value], extra: Extra) -> _Value:
+        """The settings that `to_extra` wrote; those that it lacks have their defaults.
+
+        Raises ValueError for one that this version does not know.
+        """
+        values = dict(extra.values)
+        if unknown := sorted(values.keys() - cls.__dataclass_fields__.keys()):
+            raise ValueError(
+                f"This plan sets {', '.join(unknown)} of {cls.kind!r}, which this version of ISI lacks."
+            )
+        return cls(**values)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..loop.plan import Plan
+from ..tiles.demofusion import DemoFusion
 from ..tiles.tiles import TileLayout
 from ..tiles.tiling import Tiling
 
@@ -78,11 +79,12 @@ def plan_cost(plan: Plan, size: tuple[int, int], geometry: Geometry) -> list[Sta
     """
     costs = []
     for step in plan.steps:
-        extras = {extra.kind: dict(extra.values) for extra in step.extras}
+        extras = {extra.kind: extra for extra in step.extras}
         view = step.lens.view_size(*size)
         untiled = Tiling(tile=max(*view, 16) * 2, overlap=0)
-        tiling = Tiling.from_values(extras["tiled"]) if "tiled" in extras else untiled
-        dilated = int(extras.get("demofusion", {}).get("scale") or 1)
+        tiling = Tiling.from_extra(extras[Tiling.kind]) if Tiling.kind in extras else untiled
+        fusion = extras.get(DemoFusion.kind)
+        dilated = DemoFusion.from_extra(fusion).scale if fusion else 1
         label = step.label or step.prompt
         costs.append(stage_cost(label, view, step.steps, step.cfg, tiling, geometry, dilated))
         size = step.lens.size(*size)

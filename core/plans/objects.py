@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from ..loop.plan import Extra, Plan, Step, content_hash
+from ..fills.fill import Fill
+from ..loop.plan import Plan, Step, content_hash
 from ..pictures.canvas import Canvas
 from ..pictures.crop import Box, Crop, ViewSize, blended, bounds, take_mask
 from ..pictures.masks import grow
@@ -33,13 +34,13 @@ class ObjectEdits:
 
     `actions` and `prompts` hold a value an object in the order of the masks, the last one repeated.
     Masks of objects are widened by `grow`; the result fades out over `blend` beyond that. A removed
-    object is filled by the `Extra` `fill` and then sampled at `remove_denoise`; 0 is the fill alone.
+    object is filled as `fill` says and then sampled at `remove_denoise`; 0 is the fill alone.
     """
 
     actions: Sequence[str]
     prompts: Sequence[str]
     order: str = "as given"
-    fill: Extra = Extra.of("fill", fill="telea")
+    fill: Fill = Fill("telea")
     denoise: float = 1.0
     remove_denoise: float = 0.0
     grow: int = 8
@@ -88,7 +89,7 @@ class ObjectEdits:
             seed=seed,
             label=f"{action} {index + 1}: {prompt}",
             lens=self._crop(sample, back, assets),
-            extras=(self.fill.having(seed=seed, only=only),) if action == "remove" else (),
+            extras=(replace(self.fill, seed=seed, only=only).to_extra(),) if action == "remove" else (),
         )
 
     def _crop(self, sample: Tensor, back: Tensor, assets: dict[str, Tensor]) -> Crop:

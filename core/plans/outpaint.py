@@ -7,7 +7,7 @@ next, so that the picture grows outwards and every pass continues something.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from ..fills.fill import Fill
 from ..loop.lens import Chain
-from ..loop.plan import Extra, Plan, Step, content_hash
+from ..loop.plan import Plan, Step, content_hash
 from ..pictures.canvas import Canvas, Sides, check_overlap
 from ..pictures.crop import Box, Crop
 from ..pictures.masks import ramp
@@ -43,7 +44,7 @@ class Outpainting:
 
     `prompts` and `denoise` hold a value a pass, the last one repeated. A pass's mask reaches `overlap`
     pixels into what earlier passes made, and `blend` pixels into the picture (0: its every pixel stays).
-    `fill` is the `Extra` that fills an area before its pass.
+    `fill` says how an area is filled before its pass.
     """
 
     sides: Sides
@@ -55,7 +56,7 @@ class Outpainting:
     steps: int = 20
     cfg: float = 7.0
     seed: int = 0
-    fill: Extra = Extra.of("fill", fill="edge")
+    fill: Fill = Fill()
     profile: str = "cosine"
     match: float = 1.0
 
@@ -99,7 +100,7 @@ class Outpainting:
                     seed=seed,
                     label=f"{prompt} [{box.width}x{box.height} at {box.left}, {box.top}]",
                     lens=Chain(canvas, lens) if index == 0 else lens,
-                    extras=(self.fill.having(seed=seed),),
+                    extras=(replace(self.fill, seed=seed).to_extra(),),
                 )
             )
         return Plan(tuple(steps), assets)

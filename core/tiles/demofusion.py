@@ -7,38 +7,29 @@ weights with their exponents alpha1, alpha2, alpha3.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..loop.plan import Extra, Scalar
+from ..loop.plan import ExtraValue
 
 SIGMA_1, SIGMA_2 = 1.0, 0.01
 """Standard deviations of the blur at t = T and t = 0, in cells."""
 
 
 @dataclass(frozen=True)
-class DemoFusion:
+class DemoFusion(ExtraValue):
     """Settings of a phase: `scale` is s, the alphas are exponents (higher lets go earlier); 1 is plain."""
+
+    kind: ClassVar[str] = "demofusion"
 
     scale: int = 1
     alpha1: float = 3.0
     alpha2: float = 1.0
     alpha3: float = 1.0
-
-    def to_extra(self) -> Extra:
-        """The extra of a plan's step that samples this way."""
-        return Extra.of("demofusion", **asdict(self))
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Scalar]) -> DemoFusion:
-        """The settings that `to_extra` wrote."""
-        fields: Any = dict(values)
-        return cls(**fields)
 
 
 def cosine_weight(t: float, alpha: float) -> float:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from ..loop.plan import Extra, Scalar
+from ..loop.plan import ExtraValue
 from .blend import Blend
 from .tiles import TileLayout, fit_layout
 
@@ -24,12 +23,14 @@ GRAIN = 16
 
 
 @dataclass(frozen=True)
-class Tiling:
+class Tiling(ExtraValue):
     """Settings of tiled sampling. `tile` and `overlap` in pixels; `tile` 0 is automatic.
 
     `batch` tiles go through the model at once; `shift` moves the grid at each step; `skip_flat` (0..1) is
     the detail below which a tile is left as it is, 0 = off.
     """
+
+    kind: ClassVar[str] = "tiled"
 
     tile: int = 0
     overlap: int = 128
@@ -90,13 +91,3 @@ class Tiling:
         return layout.shifted(
             step * 0.7548776662466927 % 1, step * 0.5698402909980532 % 1, max(1, GRAIN // ratio)
         )
-
-    def to_extra(self) -> Extra:
-        """The extra of a plan's step that samples this way."""
-        return Extra.of("tiled", **asdict(self))
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Scalar]) -> Tiling:
-        """The tiling that `to_extra` wrote."""
-        fields: Any = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
-        return cls(**fields)

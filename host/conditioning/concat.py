@@ -15,6 +15,7 @@ from torch.nn import functional
 from ...core.models import concat as maths
 from ...core.models.concat import Concat, Depth, InpaintMask, Latents, LowResolution, Part
 from ...core.models.kinds import CONCAT, ModelKind, describe
+from ..loop.moment import Needs
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,22 +46,17 @@ def prepare(found: ModelKind, model: Any, vae: Any, sources: Sources, node: str 
 
     Raises ValueError if the kind takes no channels, an input is missing, or the VAE is of another kind.
     """
-    facts = found.facts
-    if found.kind not in _BUILDERS:
-        other = f"use {facts.connect}" if facts.node else "connect a model that ISI Load Concat Model loads"
-        raise ValueError(
-            f"Expected a model that takes more than the noisy latent, but got {describe(found)}: {other}."
-        )
+    check_kind(found)
     given = {"image": sources.image, "mask": sources.mask, "depth": sources.depth}
     given |= {"background": sources.background, "vae": vae}
-    missing = [name for name in facts.needs if given[name] is None]
+    missing = [name for name in found.facts.needs if given[name] is None]
     if missing:
         raise ValueError(
             f"Expected {' and '.join(missing)} for {describe(found)}, but nothing is connected there: "
             f"connect {' and '.join(missing)} to {node}."
         )
     if vae is not None:
-        check_vae(found, vae)
+        needs_of(found).check_vae(vae)
     sources = replace(sources, image=_rgb(sources.image), background=_rgb(sources.background))
     return _BUILDERS[found.kind](found, model, vae, sources)
 
@@ -70,15 +66,20 @@ def encode(vae: Any, pixels: Tensor) -> Tensor:
     return vae.encode(maths.crop_to_multiple(pixels, vae.spacial_compression_encode()))
 
 
-def check_vae(found: ModelKind, vae: Any) -> None:
-    """Raises ValueError if the VAE's latents are not those that a kind of model works in."""
-    factor, channels = vae.spacial_compression_encode(), vae.latent_channels
-    expected = 4 if found.kind == "upscale-x4" else 8
-    if (factor, channels) != (expected, 4):
+def check_kind(found: ModelKind) -> None:
+    """Raises ValueError for a kind of model that takes no channels, or others than `prepare` knows."""
+    facts = found.facts
+    if found.kind not in _BUILDERS:
+        other = f"use {facts.connect}" if facts.node else "connect a model that ISI Load Concat Model loads"
         raise ValueError(
-            f"Expected a VAE with 4 latent channels that shrinks by {expected} for {describe(found)}, but "
-            f"got one with {channels} that shrinks by {factor}: connect the VAE that belongs to this model."
+            f"Expected a model that takes more than the noisy latent, but got {describe(found)}: {other}."
         )
+
+
+def needs_of(found: ModelKind) -> Needs:
+    """What a kind of model can't do without: the VAE in whose latents it works, maybe a picture."""
+    factor = 4 if found.kind == "upscale-x4" else 8
+    return Needs(describe(found), picture="image" in found.facts.needs, channels=4, factor=factor)
 
 
 def _scaled(model: Any, latents: Tensor) -> Tensor:

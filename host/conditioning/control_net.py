@@ -15,12 +15,12 @@ from ..packages import needed_by
 HINTS = ["picture", "edges"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ControlNetConditioner(Conditioner):
     """Gives the ControlNet a hint made of the picture that the step starts from.
 
     `hint` is the picture itself (tile models) or its Canny edges. A text-to-image step has no picture and
-    goes without. `before` is a conditioner that acts first.
+    goes without.
     """
 
     control_net: Any
@@ -28,21 +28,15 @@ class ControlNetConditioner(Conditioner):
     start: float
     end: float
     hint: str
-    before: Conditioner | None = None
 
     def check(self, model: Any, vae: Any, plan: Plan) -> None:
-        if self.before:
-            self.before.check(model, vae, plan)
         if self.hint == "edges":
             _canny()
 
     def identity(self) -> Any:
-        earlier = self.before.identity() if self.before else None
-        return ["control net", earlier, self.control_net, self.strength, self.start, self.end, self.hint]
+        return ["control net", self.control_net, self.strength, self.start, self.end, self.hint]
 
     def condition(self, moment: Moment) -> Moment:
-        if self.before:
-            moment = self.before.condition(moment)
         if moment.pixels is None:
             return moment
         # Imported here: should the host move it one day, every other node still loads.

@@ -1,20 +1,21 @@
 """What a step is about to sample, and the two kinds of things that may change it: extras and conditioners.
 
-An *extra* is named by the plan (`core.loop.plan.Extra`) and looked up here by its kind. A *conditioner* is an
-object that the user connects (ISI_CONDITIONER). The engine calls both once a step, with the picture as it
-is at that step, so that ControlNet hints and concat models follow the moving picture.
+An *extra* is named by the plan (`core.loop.plan.Extra`) and looked up by its kind in `host.extras`. A
+*conditioner* is an object that the user connects (ISI_CONDITIONER). Both are called once a step, with the
+picture as it is at that step, so that ControlNet hints and concat models follow the moving picture. Both
+declare what they need, and `StepSampler.check` holds a run to it before anything is sampled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
 from ...core.loop.lens import View
-from ...core.loop.plan import Extra, Plan, Scalar, Step
+from ...core.loop.plan import Extra, ExtraValue, Plan, Step
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,53 @@ class Moment:
     pixels: Tensor | None
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What something can't do without. `who` names it in a sentence.
+
+    `picture`: one to start from; `channels` and `factor`: a VAE with so many latent channels, which shrinks
+    pictures by so much (None: any).
+    """
+
+    who: str
+    picture: bool = False
+    channels: int | None = None
+    factor: int | None = None
+
+    def check(self, vae: Any, has_picture: bool) -> None:
+        """Raises ValueError where a run lacks what is needed."""
+        self.check_vae(vae)
+        if self.picture and not has_picture:
+            raise ValueError(
+                f"Expected a picture for {self.who}, but the first step starts from nothing: connect an "
+                "image to ISI Iterate."
+            )
+
+    def check_vae(self, vae: Any) -> None:
+        """Raises ValueError where the VAE makes other latents than are needed."""
+        channels, factor = vae.latent_channels, vae.spacial_compression_encode()
+        if self.channels in (None, channels) and self.factor in (None, factor):
+            return
+        raise ValueError(
+            f"Expected a VAE with {self.channels} latent channels"
+            + (f" that shrinks by {self.factor}" if self.factor else "")
+            + f" for {self.who}, but got one with {channels} that shrinks by {factor}: connect the VAE that "
+            "belongs to this model."
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Conditioner:
-    """Base of ISI_CONDITIONER values. Stateless between steps: the same moment gives the same result."""
+    """Base of ISI_CONDITIONER values. Stateless between steps: the same moment gives the same result.
+
+    `before` acts first; `chain` has all of them, so that a conditioner need not know the one before it.
+    """
+
+    before: Conditioner | None = field(default=None, kw_only=True)
+
+    def needs(self, model: Any) -> Needs | None:
+        """What this conditioner can't do without on this model."""
+        return None
 
     def check(self, model: Any, vae: Any, plan: Plan) -> None:
         """Raises ValueError before anything is sampled if this conditioner can't serve this model."""
@@ -50,35 +96,46 @@ class Conditioner:
         raise NotImplementedError
 
 
-class StepExtra:
-    """Base of what an `Extra` does. A subclass sets `kind`, overrides what it needs; the rest is a no-op."""
+def chain(conditioner: Conditioner | None) -> tuple[Conditioner, ...]:
+    """A conditioner and all before it, in the order in which they act."""
+    return () if conditioner is None else (*chain(conditioner.before), conditioner)
 
-    kind: ClassVar[str] = ""
 
-    def __init_subclass__(cls) -> None:
-        _EXTRAS[cls.kind] = cls()
+V = TypeVar("V", bound=ExtraValue)
 
-    def check(self, values: Mapping[str, Scalar], model: Any, vae: Any) -> None:
+
+class StepExtra(Generic[V]):
+    """Base of what an extra does. A subclass names its `value` and overrides what it needs to."""
+
+    value: type[V]
+
+    def needs(self, value: V) -> Needs | None:
+        """What this extra can't do without."""
+        return None
+
+    def check(self, value: V, model: Any, vae: Any) -> None:
         """Raises ValueError before anything is sampled if the settings can't work here."""
 
-    def prepare(self, view: View, values: Mapping[str, Scalar]) -> View:
+    def prepare(self, view: View, value: V) -> View:
         """Changes the view before it is encoded (fill under the mask)."""
         return view
 
-    def patch(self, moment: Moment, values: Mapping[str, Scalar]) -> Moment:
+    def patch(self, moment: Moment, value: V) -> Moment:
         """Changes what is sampled (patch a clone of the model: `moment.model.clone()`)."""
         return moment
 
-    def finish(self, pixels: Tensor, view: View, values: Mapping[str, Scalar]) -> Tensor:
+    def finish(self, pixels: Tensor, view: View, value: V) -> Tensor:
         """Changes the decoded pixels before the lens puts them back; `view` is what `prepare` returned."""
         return pixels
 
 
-_EXTRAS: dict[str, StepExtra] = {}
+Extras = Mapping[str, StepExtra]
+"""What each kind of extra does."""
 
 
-def step_extra(extra: Extra) -> tuple[StepExtra, dict[str, Scalar]]:
-    """What `extra` does, and its settings. Raises ValueError for a kind that this version lacks."""
-    if extra.kind not in _EXTRAS:
+def bound(extra: Extra, extras: Extras) -> tuple[StepExtra, ExtraValue]:
+    """What `extra` does, and its settings. Raises ValueError for a kind or setting this version lacks."""
+    if extra.kind not in extras:
         raise ValueError(f"This plan asks for {extra.kind!r}, which this version of ISI lacks.")
-    return _EXTRAS[extra.kind], dict(extra.values)
+    does = extras[extra.kind]
+    return does, does.value.from_extra(extra)

@@ -21,7 +21,7 @@ from ...core.loop.settle import Settle
 from ...core.pictures.masks import as_mask
 from .fingerprint import fingerprint
 from .gallery import Run, check_run_name, open_store, picture_name, picture_path, save_pictures
-from .moment import Conditioner
+from .moment import Conditioner, Extras, chain
 from .progress import Progress, send_event
 from .sampling import StepSampler
 
@@ -70,8 +70,9 @@ class Result:
     shown: dict[str, str]
 
 
-def run_plan(request: Request, notes: Mapping[str, str]) -> Result:
-    """Does what ISI_Iterate is asked to do. `notes` go into each picture's metadata.
+def run_plan(request: Request, extras: Extras, notes: Mapping[str, str]) -> Result:
+    """Does what ISI_Iterate is asked to do. `extras` is the table of `host.extras`; `notes` go into each
+    picture's metadata.
 
     Raises ValueError before anything is sampled for input that can't work.
     """
@@ -92,7 +93,7 @@ def run_plan(request: Request, notes: Mapping[str, str]) -> Result:
     progress = Progress(sum(step.steps for step in plan.steps), request.model)
     sampler = StepSampler(
         plan, request.model, request.clip, request.vae, request.negative, request.sampler_name,
-        request.scheduler, (request.height, request.width), request.conditioner, progress,
+        request.scheduler, (request.height, request.width), request.conditioner, extras, progress,
     )  # fmt: skip
     sampler.check(picture)
 
@@ -211,7 +212,7 @@ def describe(request: Request, picture: Tensor | None, drift: Drift | None) -> d
         "model": fingerprint(request.model),
         "clip": fingerprint(request.clip),
         "vae": fingerprint(request.vae),
-        "conditioner": fingerprint(request.conditioner and request.conditioner.identity()),
+        "conditioner": fingerprint([one.identity() for one in chain(request.conditioner)]),
         "negative": request.negative,
         "sampler": request.sampler_name,
         "scheduler": request.scheduler,

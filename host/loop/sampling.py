@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from ...core.loop.engine import Sampled
 from ...core.loop.lens import View
 from ...core.loop.plan import Plan, Step
 from ...core.pictures.masks import pool_to_latent
-from .moment import Conditioner, Moment, step_extra
+from .moment import Conditioner, Extras, Moment, Needs, bound, chain
 from .progress import Progress
 
 SAMPLERS: list[str] = comfy.samplers.KSampler.SAMPLERS
@@ -41,35 +42,44 @@ class StepSampler:
     scheduler: str
     size: tuple[int, int]
     conditioner: Conditioner | None
+    extras: Extras
     progress: Progress
     _encoded: dict[str, list] = field(default_factory=dict)
 
     def check(self, picture: Tensor | None) -> None:
         """Raises ValueError, before anything is sampled, for models that do not fit together or the plan."""
-        check_vae(self.model, self.vae)
-        if self.conditioner:
-            self.conditioner.check(self.model, self.vae, self.plan)
+        wants = self.model.get_model_object("latent_format").latent_channels
+        needs: list[Needs | None] = [Needs("the model", channels=wants)]
+        for conditioner in chain(self.conditioner):
+            needs.append(conditioner.needs(self.model))
+        self._hold(needs, picture is not None)
+        for conditioner in chain(self.conditioner):
+            conditioner.check(self.model, self.vae, self.plan)
         height, width = self.size if picture is None else picture.shape[1:3]
         for number, step in enumerate(self.plan.steps, 1):
-            for extra in step.extras:
-                kind, values = step_extra(extra)
-                kind.check(values, self.model, self.vae)
+            for does, value in (bound(extra, self.extras) for extra in step.extras):
+                self._hold([does.needs(value)], picture is not None or number > 1)
+                does.check(value, self.model, self.vae)
             if min(step.lens.view_size(height, width)) < 1:
                 raise ValueError(f"Step {number} of the plan works on an empty picture: check its size.")
             height, width = step.lens.size(height, width)
 
+    def _hold(self, needs: Iterable[Needs | None], has_picture: bool) -> None:
+        for one in filter(None, needs):
+            one.check(self.vae, has_picture)
+
     def __call__(self, index: int, step: Step, view: View | None, latent: Tensor | None) -> Sampled:
         """Samples one step of the plan. Raises ValueError where the sampler returns no finite picture."""
-        extras = [step_extra(extra) for extra in step.extras]
+        extras = [bound(extra, self.extras) for extra in step.extras]
         if view is not None:
-            for extra, values in extras:
-                view = extra.prepare(view, values)
+            for does, value in extras:
+                view = does.prepare(view, value)
         moment = self._moment(index, step, view, latent)
         start = None if view is None else moment.latent["samples"]
-        if self.conditioner:
-            moment = self.conditioner.condition(moment)
-        for extra, values in extras:
-            moment = extra.patch(moment, values)
+        for conditioner in chain(self.conditioner):
+            moment = conditioner.condition(moment)
+        for does, value in extras:
+            moment = does.patch(moment, value)
         samples = sample(moment, self.sampler_name, self.scheduler, self.progress.callback())
         if not torch.isfinite(samples).all():
             raise ValueError(
@@ -81,8 +91,8 @@ class StepSampler:
         if view is not None:
             if view.pixels.shape[-1] > 3:
                 pixels = torch.cat([pixels, view.pixels[..., 3:]], -1)
-            for extra, values in extras:
-                pixels = extra.finish(pixels, view, values)
+            for does, value in extras:
+                pixels = does.finish(pixels, view, value)
         return Sampled(pixels, samples, start)
 
     def _moment(self, index: int, step: Step, view: View | None, latent: Tensor | None) -> Moment:
@@ -156,13 +166,3 @@ def empty_latent(model: Any, height: int, width: int, ratio: int) -> Tensor:
         [1, channels, -(-height // ratio), -(-width // ratio)],
         device=comfy.model_management.intermediate_device(),
     )
-
-
-def check_vae(model: Any, vae: Any) -> None:
-    """Raises ValueError where the VAE makes other latents than the model takes."""
-    wants = model.get_model_object("latent_format").latent_channels
-    if vae.latent_channels != wants:
-        raise ValueError(
-            f"The model works on latents of {wants} channels, but the connected VAE makes "
-            f"{vae.latent_channels}: connect the VAE that belongs to the model."
-        )

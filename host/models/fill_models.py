@@ -6,7 +6,6 @@ A fill is named by one string: a mode of `core.fills.fill`, or a file in the fol
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import comfy.model_management
@@ -15,9 +14,8 @@ import folder_paths
 import torch
 from torch import Tensor
 
-from ...core.fills.fill import MODES, fill
+from ...core.fills.fill import MODES, Fill, fill
 from ...core.loop.lens import View, composite, resize, with_channels_of
-from ...core.loop.plan import Extra, Scalar
 from ...core.pictures.crop import Box, objects, take
 from ...core.pictures.masks import resize_mask
 from ..loop.moment import StepExtra
@@ -40,12 +38,12 @@ def fill_names() -> list[str]:
     return [*MODES, *files]
 
 
-def fill_extra(name: str) -> Extra:
-    """The plan extra that fills by `name`. A changed file makes another extra: nothing stale is reused."""
+def fill_called(name: str) -> Fill:
+    """The fill of a plan by `name`. A changed file makes another value: nothing stale is reused."""
     if name in MODES:
-        return Extra.of("fill", fill=name)
+        return Fill(name)
     facts = os.stat(folder_paths.get_full_path_or_raise(FOLDER, name))
-    return Extra.of("fill", fill=name, version=f"{facts.st_size}-{facts.st_mtime_ns}")
+    return Fill(name, version=f"{facts.st_size}-{facts.st_mtime_ns}")
 
 
 def load_fill_model(name: str) -> Any:
@@ -119,22 +117,20 @@ def _fill_box(picture: Tensor, unknown: Tensor, box: Box, model: Any, device: to
     unknown[:, rows, columns] = 0
 
 
-class FillExtra(StepExtra):
+class FillExtra(StepExtra[Fill]):
     """Fills what is new in the view before it is encoded; with `only` the fill is the step's result."""
 
-    kind = "fill"
+    value = Fill
 
-    def check(self, values: Mapping[str, Scalar], model: Any, vae: Any) -> None:
-        if values["fill"] not in MODES:
-            load_fill_model(str(values["fill"]))
+    def check(self, value: Fill, model: Any, vae: Any) -> None:
+        if value.fill not in MODES:
+            load_fill_model(value.fill)
 
-    def prepare(self, view: View, values: Mapping[str, Scalar]) -> View:
+    def prepare(self, view: View, value: Fill) -> View:
         if view.mask is None:
             return view
         new = (view.mask >= NEW).float()
-        return View(
-            fill_by_name(view.pixels, new, str(values["fill"]), int(values.get("seed") or 0)), view.mask
-        )
+        return View(fill_by_name(view.pixels, new, value.fill, value.seed), view.mask)
 
-    def finish(self, pixels: Tensor, view: View, values: Mapping[str, Scalar]) -> Tensor:
-        return view.pixels if values.get("only") else pixels
+    def finish(self, pixels: Tensor, view: View, value: Fill) -> Tensor:
+        return view.pixels if value.only else pixels

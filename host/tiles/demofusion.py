@@ -7,9 +7,8 @@ on every s-th cell of the picture, so it never sees more than a tile either.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import comfy.model_management
 import comfy.patcher_extension
@@ -18,11 +17,10 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from ...core.loop.plan import Scalar
 from ...core.tiles import demofusion as paper
 from ...core.tiles.demofusion import DemoFusion
 from ...core.tiles.tiling import Tiling
-from ..loop.moment import Moment, StepExtra
+from ..loop.moment import Moment, Needs, StepExtra
 from . import tiled
 from .tile_conds import cut_cond
 from .tiled import TiledHandler, auto_tile, noise_level, patch_tiled, pixel_ratio
@@ -209,13 +207,16 @@ class _SkipResidual:
         return self._inner(x, sigma, **options)
 
 
-class DemoFusionExtra(StepExtra):
+class DemoFusionExtra(StepExtra[DemoFusion]):
     """A plan's step that samples as DemoFusion does. Comes after `tiled`, whose tiles it uses."""
 
-    kind: ClassVar[str] = "demofusion"
+    value = DemoFusion
 
-    def check(self, values: Mapping[str, Scalar], model: Any, vae: Any) -> None:
-        patch_demofusion(model, DemoFusion.from_values(values))
+    def needs(self, value: DemoFusion) -> Needs:
+        return Needs("DemoFusion", picture=value.scale > 1)
 
-    def patch(self, moment: Moment, values: Mapping[str, Scalar]) -> Moment:
-        return replace(moment, model=patch_demofusion(moment.model, DemoFusion.from_values(values)))
+    def check(self, value: DemoFusion, model: Any, vae: Any) -> None:
+        patch_demofusion(model, value)
+
+    def patch(self, moment: Moment, value: DemoFusion) -> Moment:
+        return replace(moment, model=patch_demofusion(moment.model, value))

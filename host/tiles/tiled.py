@@ -10,7 +10,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import comfy.context_windows
 import comfy.latent_formats
@@ -21,7 +21,6 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from ...core.loop.plan import Scalar
 from ...core.pictures.flat import detail_map
 from ...core.tiles.blend import TileWeights
 from ...core.tiles.tiles import Tile, TileLayout
@@ -329,14 +328,13 @@ def _weighed(cond: dict, weight: float) -> dict:
     return cond | {"strength": cond.get("strength", 1.0) * weight}
 
 
-class TiledExtra(StepExtra):
+class TiledExtra(StepExtra[Tiling]):
     """A plan's step that samples in tiles."""
 
-    kind: ClassVar[str] = "tiled"
+    value = Tiling
 
-    def check(self, values: Mapping[str, Scalar], model: Any, vae: Any) -> None:
-        patch_tiled(model, TiledHandler(Tiling.from_values(values)))
+    def check(self, value: Tiling, model: Any, vae: Any) -> None:
+        patch_tiled(model, TiledHandler(value))
 
-    def patch(self, moment: Moment, values: Mapping[str, Scalar]) -> Moment:
-        handler = TiledHandler(Tiling.from_values(values), progress=False)
-        return replace(moment, model=patch_tiled(moment.model, handler))
+    def patch(self, moment: Moment, value: Tiling) -> Moment:
+        return replace(moment, model=patch_tiled(moment.model, TiledHandler(value, progress=False)))

@@ -1,10 +1,13 @@
 """A plan is a value: equal, hashable, and the same after a trip through JSON."""
 
 import json
+from dataclasses import dataclass
+from typing import ClassVar
 
+import pytest
 import torch
 from isi.core.loop.lens import Chain, Masked, Resize, Whole
-from isi.core.loop.plan import Extra, Plan, Step, content_hash, join
+from isi.core.loop.plan import Extra, ExtraValue, Plan, Step, content_hash, join
 
 
 def example() -> Plan:
@@ -45,3 +48,25 @@ def test_content_hash_sees_values_shape_and_dtype():
 
 def test_whole_is_the_default_lens():
     assert Step("x").lens == Whole()
+
+
+@dataclass(frozen=True)
+class Glow(ExtraValue):
+    """A stranger's settings."""
+
+    kind: ClassVar[str] = "test glow"
+
+    radius: int = 3
+    colour: str = "red"
+
+
+def test_an_extras_settings_go_through_a_plan_and_come_back():
+    step = Step("x", extras=(Glow(5).to_extra(),))
+    (plan,) = Plan.from_json(json.loads(json.dumps(Plan((step,)).to_json()))).steps
+    assert Glow.from_extra(plan.extras[0]) == Glow(5, "red")
+    assert Glow.from_extra(Extra.of("test glow", colour="blue")) == Glow(3, "blue")
+
+
+def test_a_setting_of_a_newer_version_is_named():
+    with pytest.raises(ValueError, match="sets speed of 'test glow'"):
+        Glow.from_extra(Extra.of("test glow", radius=1, speed=2))

@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 import torch
-from isi.core.loop.plan import Extra, Plan
+from isi.core.fills.fill import Fill
+from isi.core.loop.plan import Plan
 from isi.core.pictures.crop import ViewSize
 from isi.core.pictures.masks import feather
 from isi.core.pictures.stitch import Stitch, crop_for_inpaint
@@ -151,7 +152,7 @@ def test_removing_without_diffusion_is_the_fill_alone():
     alone, light = (plan_of(three_masks(), remove_denoise=value).steps[0] for value in (0.0, 0.4))
     assert alone.denoise == 0 and dict(alone.extras[0].values)["only"] is True and alone.steps == 1
     assert light.denoise == 0.4 and dict(light.extras[0].values)["only"] is False
-    assert alone.extras[0] == Extra.of("fill", fill="telea", only=True, seed=0)
+    assert alone.extras[0] == Fill("telea", only=True).to_extra()
 
 
 def test_empty_masks_are_skipped_and_none_at_all_is_the_picture():

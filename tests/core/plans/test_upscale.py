@@ -70,6 +70,6 @@ def test_the_plan_is_a_value_that_json_keeps():
     assert [step.denoise for step in plan.steps] == [0.6, 0.4]
     assert [step.seed for step in plan.steps] == [9, 10]
     assert [step.lens.size(512, 768) for step in plan.steps] == [(1024, 1536), (2048, 3072)]
-    extras = [{extra.kind: dict(extra.values) for extra in step.extras} for step in plan.steps]
-    assert [extra["demofusion"]["scale"] for extra in extras] == [2, 4]
-    assert all(Tiling.from_values(extra["tiled"]) == how.tiling for extra in extras)
+    tilings, fusions = zip(*(step.extras for step in plan.steps), strict=True)
+    assert [DemoFusion.from_extra(extra).scale for extra in fusions] == [2, 4]
+    assert all(Tiling.from_extra(extra) == how.tiling for extra in tilings)

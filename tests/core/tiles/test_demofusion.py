@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 from isi.core.tiles.demofusion import (
-    DemoFusion,
     blurred,
     cosine_weight,
     dilated,
@@ -84,8 +83,3 @@ def test_dilated_prediction_takes_the_noise_of_the_blurred_picture():
 
 def test_statistics_of_a_constant_stay_finite():
     assert torch.isfinite(with_statistics(torch.zeros(1, 4, 8, 8), random(1, 4, 8, 8))).all()
-
-
-def test_an_extra_keeps_the_settings():
-    how = DemoFusion(3, 2.0, 0.5, 1.5)
-    assert DemoFusion.from_values(dict(how.to_extra().values)) == how

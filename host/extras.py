@@ -1,0 +1,11 @@
+"""What each extra of a plan does: the one table. A new one is a value, a `StepExtra` for it, a line here."""
+
+from __future__ import annotations
+
+from .loop.moment import Extras, StepExtra
+from .models.fill_models import FillExtra
+from .tiles.demofusion import DemoFusionExtra
+from .tiles.tiled import TiledExtra
+
+_ALL: tuple[StepExtra, ...] = (FillExtra(), TiledExtra(), DemoFusionExtra())
+EXTRAS: Extras = {extra.value.kind: extra for extra in _ALL}
