@@ -275,8 +275,8 @@ class EditGuider(io.ComfyNode):
         final_image_cfg=1.5,
     ) -> io.NodeOutput:  # fmt: skip
         edit_guider.check_edit_model(kind_of_model(model))
-        text = edit_guider.Schedule(text_cfg, final_text_cfg, curve)
-        image = edit_guider.Schedule(image_cfg, final_image_cfg, curve)
+        text = edit_guider.Scale(text_cfg, final_text_cfg, curve)
+        image = edit_guider.Scale(image_cfg, final_image_cfg, curve)
         return io.NodeOutput(edit_guider.EditGuider(model, positive, negative, text, image))
 
 

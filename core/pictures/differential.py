@@ -19,6 +19,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ..loop.sigmas import step_of
+
 MODES = ("timestep", "step", "calibrated")
 
 _TOLERANCE = 1e-6  # an 8-bit mask's k/255 in float32 must still reach a tau of k/255
@@ -30,14 +32,9 @@ def tau_timestep(t: Tensor, start: Tensor, end: Tensor) -> Tensor:
 
 
 def tau_step(sigma: Tensor, sigmas: Tensor) -> Tensor:
-    """The share of the steps of the schedule `sigmas` `[N + 1]` that is left at `sigma`: 1, ..., 1/N.
-
-    A sigma between two of the schedule's (second-order samplers) belongs to the step that it lies in.
-    """
+    """The share of the steps of the schedule `sigmas` `[N + 1]` that is left at `sigma`: 1, ..., 1/N."""
     steps = len(sigmas) - 1
-    later = sigmas[1:steps].to(sigma)
-    done = (later >= sigma.unsqueeze(-1) * (1 - 1e-5)).sum(-1)
-    return (steps - done) / steps
+    return (steps - step_of(sigma, sigmas)) / steps
 
 
 def tau_calibrated(noise: Tensor, signal: Tensor) -> Tensor:

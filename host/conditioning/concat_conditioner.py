@@ -12,7 +12,7 @@ from ..loop.moment import Conditioner, Moment, Needs
 from ..models.model_kind import kind_of_model
 from .concat import Sources, check_kind, needs_of, prepare
 from .concat_patch import patched, with_concat
-from .edit_guider import Schedule, with_image_guidance
+from .edit_guider import Scale, with_image_guidance
 
 NODE = "ISI Concat Conditioner"
 
@@ -53,7 +53,7 @@ class ConcatConditioner(Conditioner):
         made = prepare(found, moment.model, moment.vae, self._sources(moment, found), NODE)
         model = patched(moment.model, found, made.concat)
         if found.kind == "instruct-pix2pix":
-            model = with_image_guidance(model, Schedule(self.image_cfg))
+            model = with_image_guidance(model, Scale(self.image_cfg))
         return replace(
             moment,
             model=model,

@@ -11,21 +11,24 @@ import torch
 from torch import Tensor
 
 from ...core.loop.schedule import Curve, denoise_curve
+from ...core.loop.sigmas import step_of
 from ...core.models.concat import image_guidance
 from ...core.models.kinds import ModelKind, describe
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Scale:
     """A guidance scale that goes from `start` at the first step to `end` at the last along a curve."""
 
     start: float
     end: float = 1.0
     curve: Curve = "constant"
 
-    def at(self, step: int, steps: int) -> float:
-        """The scale at a step, 0 to `steps` - 1."""
-        return denoise_curve(self.curve, self.start, self.end, steps)[step]
+    def at(self, sigma: Tensor, model_options: dict) -> float:
+        """The scale in the step that a sampler which calls the model at `sigma` `[B]` is in."""
+        sigmas = model_options["transformer_options"]["sample_sigmas"]
+        values = denoise_curve(self.curve, self.start, self.end, len(sigmas) - 1)
+        return values[int(step_of(sigma[0], sigmas))]
 
     @property
     def off(self) -> bool:
@@ -36,17 +39,17 @@ class Schedule:
 class EditGuider(comfy.samplers.CFGGuider):
     """A guider whose two scales may change from step to step. With an image scale of 1 it is CFGGuider."""
 
-    def __init__(self, model: Any, positive: list, negative: list, text_cfg: Schedule, image_cfg: Schedule):
+    def __init__(self, model: Any, positive: list, negative: list, text_cfg: Scale, image_cfg: Scale):
         super().__init__(with_image_guidance(model, image_cfg))
         self.text_cfg = text_cfg
         self.set_conds(positive, negative)
 
     def predict_noise(self, x, timestep, model_options={}, seed=None):  # noqa: B006 (the host's signature)
-        self.set_cfg(self.text_cfg.at(*step_of(timestep, model_options)))
+        self.set_cfg(self.text_cfg.at(timestep, model_options))
         return super().predict_noise(x, timestep, model_options, seed)
 
 
-def with_image_guidance(model: Any, image_cfg: Schedule) -> Any:
+def with_image_guidance(model: Any, image_cfg: Scale) -> Any:
     """A clone of an instruct-pix2pix model that any sampler guides by image as well as by text.
 
     The model itself if `image_cfg` is 1 throughout.
@@ -67,23 +70,14 @@ def check_edit_model(found: ModelKind) -> None:
         )
 
 
-def step_of(sigma: Tensor, model_options: dict) -> tuple[int, int]:
-    """The step that a sampler which calls the model at `sigma` is in, and how many there are."""
-    sigmas = model_options["transformer_options"]["sample_sigmas"]
-    steps = len(sigmas) - 1
-    # Samplers also call at sigmas between two steps, and in other floats than the schedule's.
-    done = int((sigmas[:-1] > sigma.flatten()[0] * (1 + 1e-4)).sum())
-    return min(done, steps - 1), steps
-
-
 @dataclass(frozen=True)
 class _ImageGuidance:
     """A post-CFG function; it asks the model once more, without text and without image."""
 
-    image_cfg: Schedule
+    image_cfg: Scale
 
     def __call__(self, args: dict) -> Tensor:
-        scale = self.image_cfg.at(*step_of(args["sigma"], args["model_options"]))
+        scale = self.image_cfg.at(args["sigma"], args["model_options"])
         if scale == 1:
             return args["denoised"]
         # Second in the list, so that patches that tell text from no text by `cond_or_uncond` see 1.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ import comfy.utils
 import torch
 from torch import Tensor
 
+from ...core.loop.sigmas import step_of
 from ...core.pictures.flat import detail_map
 from ...core.tiles.blend import TileWeights
 from ...core.tiles.tiles import Tile, TileLayout
@@ -133,7 +134,7 @@ class TiledHandler(comfy.context_windows.ContextHandlerABC):
 
     def execute(self, calc_cond_batch, model, conds, x_in, timestep, model_options) -> list[Tensor]:
         """The model's answer for each list of conditions, on the whole canvas."""
-        step = step_index(timestep, model_options)
+        step = int(step_of(timestep[0], model_options["transformer_options"]["sample_sigmas"]))
         ratio = pixel_ratio(model)
         layout = self.tiling.at_step(self.layout(model, x_in.shape), step, ratio)
         weights = TileWeights(layout, self.tiling.blend, self.tiling.margin(ratio), x_in.device)
@@ -298,12 +299,6 @@ def auto_tile(model: Any) -> int:
     """Longest side in pixels of an automatic tile, of a BaseModel."""
     # Subclasses of SD15 are other models' formats.
     return SMALL_AUTO_TILE if type(model.latent_format) is comfy.latent_formats.SD15 else AUTO_TILE
-
-
-def step_index(timestep: Tensor, model_options: Mapping[str, Any]) -> int:
-    """Which step of the schedule a sigma belongs to."""
-    sigmas = model_options["transformer_options"]["sample_sigmas"]
-    return int((sigmas - timestep[0].to(sigmas)).abs().argmin())
 
 
 def noise_level(model_sampling: Any, sigma: Tensor) -> float:

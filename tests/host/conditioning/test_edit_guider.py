@@ -118,6 +118,34 @@ def test_scales_follow_the_curve_over_steps(host, vae, edit, sampler):
             assert (got - closed).abs().max() <= 1e-6 * closed.abs().max()
 
 
+def samplers():
+    import comfy.samplers
+
+    return [name for name in comfy.samplers.KSampler.SAMPLERS if not name.endswith("_gpu")]
+
+
+@pytest.mark.parametrize("sampler", samplers())
+def test_every_sampler_has_the_scale_of_the_step_it_is_in(host, edit, sampler):
+    guider = guide(host, edit, text_cfg=9.0, image_cfg=1.0, curve="linear", final_text_cfg=3.0,
+                   final_image_cfg=1.0)  # fmt: skip
+    _, predictions = run(host, guider, edit, steps=4, sampler=sampler)
+    (sigmas,) = host.call("BasicScheduler", model=edit[0], scheduler="simple", steps=4, denoise=1.0)
+    for _, sigma, _, cfg in predictions:
+        at = float(sigma[0])
+        begun = [
+            i for i, start in enumerate(sigmas.tolist()[:-1]) if start > at or abs(start / at - 1) < 1e-3
+        ]
+        assert cfg == pytest.approx(9 - 2 * (begun[-1] if begun else 0)), at
+
+
+@pytest.mark.parametrize("sampler", ["dpm_2", "dpmpp_sde"])
+def test_a_midpoint_has_the_scale_of_its_own_step(host, edit, sampler):
+    guider = guide(host, edit, text_cfg=9.0, image_cfg=1.0, curve="linear", final_text_cfg=3.0,
+                   final_image_cfg=1.0)  # fmt: skip
+    _, predictions = run(host, guider, edit, steps=4, sampler=sampler)
+    assert [round(cfg) for *_, cfg in predictions] == [9, 9, 7, 7, 5, 5, 3]
+
+
 def test_the_hosts_own_conditioning_works_too(host, vae, edit):
     model = concat_model("instruct-pix2pix")
     positive, negative, latent = host.call(
