@@ -6,6 +6,7 @@ import torch
 from comfy_api.latest import io
 
 from ..core.fills.fill import MODES
+from ..core.loop.schedule import parse_denoise
 from ..core.pictures import masks
 from ..core.pictures.canvas import ANCHORS, Canvas, Sides, check_overlap, sides_of
 from ..core.pictures.crop import Box, take_mask
@@ -318,17 +319,6 @@ class Outpaint(io.ComfyNode):
         what = {"prompts": prompts.splitlines() or [""], "denoise": parse_denoise(denoise)}
         plan = Outpainting(sides=sides, fill=fill_called(fill), **what, **settings).plan(height, width)
         return io.NodeOutput(plan, f"{describe(sides, height, width)}\n{plan.table()}")
-
-
-def parse_denoise(text: str) -> list[float]:
-    """Numbers from 0 to 1, with commas between. Raises ValueError."""
-    try:
-        values = [float(part) for part in text.replace(";", ",").split(",") if part.strip()]
-    except ValueError:
-        values = []
-    if not values or not all(0 <= value <= 1 for value in values):
-        raise ValueError(f"The denoise {text!r} can't be read: write numbers from 0 to 1, such as 1.0, 0.8.")
-    return values
 
 
 NODES: list[type[io.ComfyNode]] = [OutpaintCanvas, Fill, Mask, Outpaint]

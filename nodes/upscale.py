@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..core.plans.upscale import Upscale, parse_denoises, target_size, upscale_plan
+from ..core.loop.schedule import parse_denoise
+from ..core.plans.upscale import Upscale, target_size, upscale_plan
 from ..core.tiles.blend import BLENDS
 from ..core.tiles.demofusion import DemoFusion
 from ..core.tiles.tiling import WRAPS, Tiling
@@ -195,7 +196,7 @@ class UpscaleNode(io.ComfyNode):
         target = target_size(*size, factor, height, width, allow_gigapixel)
         tiling = Tiling(tile_size, overlap, blend, tile_batch, shift_grid, wrap, skip_flat)
         fusion = DemoFusion(1, skip_residual, dilated_sampling, blur) if demofusion else None
-        how = Upscale(prompt, steps, cfg, parse_denoises(denoise), seed, tiling, fusion)
+        how = Upscale(prompt, steps, cfg, parse_denoise(denoise), seed, tiling, fusion)
         plan = upscale_plan(size, target, stages, how)
         table = plan.table()
         return io.NodeOutput(plan, target[1], target[0], table, ui={"text": [table]})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
 from .pyramid import push_pull
@@ -22,7 +21,7 @@ def patch_noise(pixels: Tensor, unknown: Tensor, seed: int) -> Tensor:
     units of the Nyquist frequency. The result has, channel by channel, the known pixels' distribution.
     Source: the maths of "outpainting mk2" (parlance-zz, g-diffuser, 2022).
     """
-    image = rearrange(push_pull(pixels, ~unknown), "b h w c -> b c h w").float()
+    image = push_pull(pixels, ~unknown).movedim(-1, 1).float()
     mean = image.mean((-2, -1), keepdim=True)
     height, width = image.shape[-2:]
     generator = torch.Generator().manual_seed(seed)

@@ -36,6 +36,20 @@ def denoise_curve(kind: Curve, start: float, final: float, count: int) -> list[f
     return [start + (final - start) * shape(i / last) for i in range(last)] + [final]
 
 
+def parse_denoise(text: str) -> tuple[float, ...]:
+    """The denoise values of "0.5, 0.35": one for all steps, or one a step. Raises ValueError."""
+    try:
+        values = tuple(float(part) for part in text.replace(";", ",").split(",") if part.strip())
+    except ValueError:
+        values = ()
+    if not values or not all(0 <= value <= 1 for value in values):
+        raise ValueError(
+            f"The denoise {text[:40]!r} can't be read: write a number from 0 to 1, or one for each step with "
+            "commas between, such as 1.0, 0.8."
+        )
+    return values
+
+
 def seeds(seed: int, mode: SeedMode, count: int) -> list[int]:
     """Seed (0..2^64-1) of each of `count` steps.
 

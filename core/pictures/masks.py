@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 import torch
-from einops import reduce, repeat
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
@@ -186,8 +185,8 @@ def pool_to_latent(mask: Tensor, multiple: int = 8, how: str = "max") -> Tensor:
     """
     down, right = -mask.shape[-2] % multiple, -mask.shape[-1] % multiple
     padded = functional.pad(mask.unsqueeze(1), (0, right, 0, down), mode="replicate").squeeze(1)
-    shape = "b (h p) (w q) -> b h w"
-    return reduce(padded, shape, {"max": "max", "area": "mean"}[how], p=multiple, q=multiple)
+    cells = padded.unflatten(2, (-1, multiple)).unflatten(1, (-1, multiple))  # BHW -> Bhpwq
+    return cells.amax((2, 4)) if how == "max" else cells.mean((2, 4))
 
 
 def latent_blocks(mask: Tensor, multiple: int = 8, how: str = "max") -> Tensor:
@@ -196,7 +195,7 @@ def latent_blocks(mask: Tensor, multiple: int = 8, how: str = "max") -> Tensor:
     The host's bilinear reduction of this mask gives those very values.
     """
     small = pool_to_latent(mask, multiple, how)
-    blocks = repeat(small, "b h w -> b (h p) (w q)", p=multiple, q=multiple)
+    blocks = small.repeat_interleave(multiple, 1).repeat_interleave(multiple, 2)
     return blocks[:, : mask.shape[1], : mask.shape[2]]
 
 

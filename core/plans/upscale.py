@@ -96,17 +96,3 @@ def upscale_plan(size: tuple[int, int], target: tuple[int, int], stages: int, ho
             )
         )
     return Plan(tuple(steps))
-
-
-def parse_denoises(text: str) -> tuple[float, ...]:
-    """The denoise values of "0.5, 0.35". Raises ValueError for anything but numbers in 0..1."""
-    try:
-        values = tuple(float(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        values = ()
-    if not values or not all(0 <= value <= 1 for value in values):
-        raise ValueError(
-            f"denoise takes one number from 0 to 1, or one for each stage with commas between (0.5, 0.35); "
-            f"got {text!r}."
-        )
-    return values

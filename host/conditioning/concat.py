@@ -10,11 +10,11 @@ import comfy.model_management
 import comfy.utils
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ...core.models import concat as maths
 from ...core.models.concat import Concat, Depth, InpaintMask, Latents, LowResolution, Part
 from ...core.models.kinds import CONCAT, ModelKind, describe
+from ...core.pictures.resize import mask_beside
 from ..loop.moment import Needs
 
 
@@ -125,7 +125,7 @@ def _relight(found: ModelKind, model: Any, vae: Any, sources: Sources) -> Prepar
     image, mask = sources.image, sources.mask
     assert image is not None
     if mask is not None:
-        image, mask = _same_batch(image, _mask_like(mask, image))
+        image, mask = _same_batch(image, mask_beside(mask, *image.shape[1:3]))
     pictures = [maths.on_grey(image, mask, sources.grey)]
     if found.kind == "ic-light-fbc":
         assert sources.background is not None
@@ -137,7 +137,7 @@ def _relight(found: ModelKind, model: Any, vae: Any, sources: Sources) -> Prepar
 
 def _inpaint(found: ModelKind, model: Any, vae: Any, sources: Sources) -> Prepared:
     assert sources.image is not None and sources.mask is not None
-    image, mask = _same_batch(sources.image, _mask_like(sources.mask, sources.image))
+    image, mask = _same_batch(sources.image, mask_beside(sources.mask, *sources.image.shape[1:3]))
     masked = encode(vae, maths.masked_picture(image, mask))
     mask = maths.crop_to_multiple(mask, vae.spacial_compression_encode())
     parts = InpaintMask(mask, sources.mask_mode), Latents(_scaled(model, masked))
@@ -166,14 +166,6 @@ SUPPORTED = tuple(_BUILDERS)
 
 def _concat(*parts: Part, like: Tensor) -> Concat:
     return Concat(parts, (like.shape[-2], like.shape[-1]))
-
-
-def _mask_like(mask: Tensor, image: Tensor) -> Tensor:
-    """The mask `[B, H, W]` at the picture's size: bilinear, as the host's inpainting nodes do."""
-    mask = mask.reshape(-1, 1, *mask.shape[-2:])
-    if mask.shape[-2:] != image.shape[1:3]:
-        mask = functional.interpolate(mask, image.shape[1:3], mode="bilinear")
-    return mask.squeeze(1)
 
 
 def like(picture: Tensor, image: Tensor) -> Tensor:

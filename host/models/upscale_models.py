@@ -13,7 +13,7 @@ import folder_paths
 import torch
 from torch import Tensor, nn
 
-from ...core.pictures.lanczos import lanczos
+from ...core.pictures.resize import lanczos
 from ...core.pictures.srcnn import SRCNN, sharpen_luma, srcnn_from
 from ...core.tiles.blend import TileWeights
 from ...core.tiles.tiles import fit_layout

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from isi.core.language.script import parse
-from isi.core.loop.schedule import CURVES, SEED_MODES, denoise_curve, make_plan, seeds
+from isi.core.loop.schedule import CURVES, SEED_MODES, denoise_curve, make_plan, parse_denoise, seeds
 
 SHARE = st.floats(0, 1)
 
@@ -81,3 +81,11 @@ def test_weight_may_not_push_cfg_out_of_the_sampler_range():
     assert plan("(a:14)").steps[0].cfg == 98
     with pytest.raises(ValueError, match="Step 2.*105"):
         plan("a; (b:15)")
+
+
+def test_denoise_is_one_number_or_one_a_step():
+    assert parse_denoise("0.4") == (0.4,)
+    assert parse_denoise(" .5, 0.35;") == (0.5, 0.35)
+    for text in ("", "much", "1.5", "0.4 0.3", "-0.1", "nan"):
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            parse_denoise(text)

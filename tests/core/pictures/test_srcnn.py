@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from isi.core.pictures.lanczos import lanczos
+from isi.core.pictures.resize import lanczos
 from isi.core.pictures.srcnn import SRCNN, sharpen_luma, srcnn_from
 from torch import nn
 

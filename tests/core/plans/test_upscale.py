@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from isi.core.loop.plan import Plan
-from isi.core.plans.upscale import Upscale, parse_denoises, stage_sizes, target_size, upscale_plan
+from isi.core.plans.upscale import Upscale, stage_sizes, target_size, upscale_plan
 from isi.core.tiles.demofusion import DemoFusion
 from isi.core.tiles.tiling import Tiling
 
@@ -53,14 +53,6 @@ def test_a_gigapixel_asks_for_confirmation():
     with pytest.raises(ValueError, match="allow_gigapixel"):
         target_size(4000, 4000, 10)
     assert target_size(4000, 4000, 10, large=True) == (40000, 40000)
-
-
-def test_denoise_is_one_number_or_one_for_each_stage():
-    assert parse_denoises("0.4") == (0.4,)
-    assert parse_denoises(" .5, 0.35,") == (0.5, 0.35)
-    for text in ("", "much", "1.5", "0.4; 0.3", "-0.1"):
-        with pytest.raises(ValueError, match="from 0 to 1"):
-            parse_denoises(text)
 
 
 def test_the_plan_is_a_value_that_json_keeps():

@@ -80,7 +80,7 @@ def test_any_size_comes_out_exactly(booted, target):
 
 
 def test_alpha_grey_and_single_channel_networks(booted):
-    from isi.core.pictures.lanczos import lanczos
+    from isi.core.pictures.resize import lanczos
     from isi.host.models.upscale_models import upscale
 
     _, model = esrgan()
@@ -111,7 +111,7 @@ def test_sixteen_bits_stay(booted):
 
 
 def test_srcnn_from_a_file_tiled_is_untiled(host, folder):
-    from isi.core.pictures.lanczos import lanczos
+    from isi.core.pictures.resize import lanczos
     from isi.core.pictures.srcnn import sharpen_luma, srcnn_from
 
     generator = torch.Generator().manual_seed(0)
