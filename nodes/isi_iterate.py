@@ -10,7 +10,6 @@ from comfy_api.latest import io
 from ..core.language.script import ScriptError, parse
 from ..core.loop.drift import REFERENCES, DriftLock
 from ..core.loop.memory import BLENDS, CARRIES, Memory
-from ..core.loop.plan import content_hash
 from ..core.loop.schedule import CURVES, SEED_MODES, make_plan
 from ..core.loop.settle import Settle
 from ..host.conditioning.control_net import HINTS, ControlNetConditioner
@@ -258,9 +257,8 @@ class DriftLockNode(io.ComfyNode):
     def execute(cls, reference, strength, save_corrected, image=None, mask=None) -> io.NodeOutput:
         if reference == "given image" and image is None:
             raise ValueError("ISI Drift Lock is set to a given image: connect an IMAGE to its image input.")
-        name = content_hash(image) if reference == "given image" else ""
-        lock = DriftLock(reference, strength, save_corrected, name)
-        return io.NodeOutput(Drift(lock, image if name else None, mask))
+        lock = DriftLock(reference, strength, save_corrected)
+        return io.NodeOutput(Drift(lock, image if reference == "given image" else None, mask))
 
 
 class StopWhenSettled(io.ComfyNode):

@@ -8,8 +8,8 @@ lost.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -25,18 +25,12 @@ _FLAT = 1e-4
 class DriftLock:
     """What to hold the colours to, and how firmly (`strength`, 0..1).
 
-    `save_corrected`: store the corrected picture instead of the sampler's own. `picture`: the content hash
-    of the given image.
+    `save_corrected`: store the corrected picture instead of the sampler's own.
     """
 
     reference: Reference = "initial image"
     strength: float = 1.0
     save_corrected: bool = False
-    picture: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON value from which `DriftLock(**value)` makes an equal one."""
-        return asdict(self)
 
 
 def match_statistics(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -16,10 +15,6 @@ class Settle:
 
     threshold: float = 0.01
     patience: int = 2
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON value from which `Settle(**value)` makes an equal one."""
-        return asdict(self)
 
 
 def change(before: Tensor, after: Tensor) -> float:

@@ -18,15 +18,14 @@ DIT = "dit-"
 class Kind:
     """One kind: its channels in the order in which they are concatenated, and what to connect.
 
-    `parts` are (channels, meaning) pairs; `needs` and `takes` name inputs of the conditioning node that
-    are required and optional; `node` is the display name of the node that fills the channels.
+    `parts` are (channels, meaning) pairs; `needs` names the required inputs of the conditioning node;
+    `node` is the display name of the node that fills the channels.
     """
 
     name: str
     title: str
     parts: tuple[tuple[int, str], ...] = ()
     needs: tuple[str, ...] = ()
-    takes: tuple[str, ...] = ()
     node: str = ""
 
     @property
@@ -61,7 +60,6 @@ KINDS: Mapping[str, Kind] = {
             "a depth-to-image model",
             (NOISE, (1, "depth map at latent size, -1 far to 1 near")),
             ("depth",),
-            ("image", "vae"),
             CONCAT,
         ),
         Kind(
@@ -72,7 +70,6 @@ KINDS: Mapping[str, Kind] = {
                 (3, "low-resolution RGB pixels, -1 to 1, with noise added; its level is the class label"),
             ),
             ("image",),
-            ("noise_level", "noise_seed"),
             CONCAT,
         ),
         Kind(
@@ -80,7 +77,6 @@ KINDS: Mapping[str, Kind] = {
             "an instruct-pix2pix editing model",
             (NOISE, (4, "latent of the picture to edit (VAE mode; unscaled, but scaled for CosXL)")),
             ("image", "vae"),
-            (),
             CONCAT,
         ),
         Kind(
@@ -88,7 +84,6 @@ KINDS: Mapping[str, Kind] = {
             "an IC-Light model conditioned on a foreground",
             (NOISE, (4, "latent of the foreground on grey, scaled")),
             ("image", "vae"),
-            ("mask",),
             CONCAT,
         ),
         Kind(
@@ -96,7 +91,6 @@ KINDS: Mapping[str, Kind] = {
             "an IC-Light model conditioned on a foreground and a background",
             (NOISE, (4, "latent of the foreground on grey, scaled"), (4, "latent of the background, scaled")),
             ("image", "background", "vae"),
-            ("mask",),
             CONCAT,
         ),
         Kind(
@@ -104,7 +98,6 @@ KINDS: Mapping[str, Kind] = {
             "an inpainting model",
             (NOISE, (1, "mask at latent size, 1 = paint"), (4, "latent of the masked picture, scaled")),
             ("image", "mask", "vae"),
-            (),
             CONCAT,
         ),
         Kind(
@@ -112,7 +105,6 @@ KINDS: Mapping[str, Kind] = {
             "a Zero123 novel-view model",
             (NOISE, (4, "latent of the picture (VAE mode, unscaled)")),
             ("clip_vision", "init_image", "vae"),
-            ("elevation", "azimuth"),
             "StableZero123_Conditioning",
         ),
         Kind(
@@ -120,7 +112,6 @@ KINDS: Mapping[str, Kind] = {
             "a Stable Video Diffusion model",
             (NOISE, (4, "latent of the first frame (VAE mode, unscaled)")),
             ("clip_vision", "init_image", "vae"),
-            ("motion_bucket_id", "fps", "augmentation_level"),
             "SVD_img2vid_Conditioning",
         ),
         Kind(
@@ -128,7 +119,6 @@ KINDS: Mapping[str, Kind] = {
             "a Marigold-type estimator (depth, normals)",
             ((4, "latent of the picture, scaled"), NOISE),
             ("image", "vae"),
-            (),
             CONCAT,
         ),
         Kind("lora", "a LoRA", node="Load LoRA"),

@@ -12,7 +12,6 @@ from pathlib import Path
 from random import Random
 
 import torch
-from einops import rearrange
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -24,7 +23,8 @@ COLUMNS, PAIRS = 8, 4
 
 def save(pictures: list[Tensor], name: str) -> None:
     """Pictures `[128, 128, 3]` in rows of COLUMNS."""
-    grid = rearrange(torch.stack(pictures), "(r c) h w k -> (r h) (c w) k", c=COLUMNS)
+    rows = torch.stack(pictures).unflatten(0, (-1, COLUMNS))  # (rc)HWK -> rcHWK
+    grid = rows.movedim(1, 2).flatten(0, 1).flatten(1, 2)  # -> (rH)(cW)K
     Image.fromarray((grid * 255).round().byte().numpy()).save(ASSETS / name, quality=92)
 
 
