@@ -230,7 +230,7 @@ def match_colour(patch: Tensor, under: Tensor, ring: Tensor, strength: float, st
         where = ring[index % len(ring)]
         if where.sum() < 2:
             continue
-        seen, wanted = (p[index, ::stride, ::stride, :colours][where].double() for p in (patch, under))
+        seen, wanted = (p[index, ::stride, ::stride, :colours][where].cpu().double() for p in (patch, under))
         gain = _gain(seen, wanted)
         offset = wanted.mean(0) - gain * seen.mean(0)
         now = out[index, ..., :colours]

@@ -60,7 +60,7 @@ def _room(overlap: int, margin: int) -> int:
 
 def _inside(distance: Tensor, overlap: int, margin: int) -> Tensor:
     """1 where a cell is further than the margin from an inner edge, else 0."""
-    return (distance > _room(overlap, margin)).double() if overlap else torch.ones_like(distance)
+    return (distance > _room(overlap, margin)).to(distance) if overlap else torch.ones_like(distance)
 
 
 class TileWeights:

@@ -137,8 +137,12 @@ def sample(moment: Moment, sampler_name: str, scheduler: str, callback: Any) -> 
 
 
 def global_rng_kept(device: torch.device):
-    """A context that restores torch's global random state afterwards, on the CPU and on `device`."""
-    if device.type in ("cuda", "xpu"):
+    """A context that restores torch's global random state afterwards, on the CPU and on `device`.
+
+    For every kind of device whose torch module can tell its state (cuda, xpu, mps, npu, mlu); DirectML can't,
+    and the host draws its noise on the CPU there.
+    """
+    if hasattr(getattr(torch, device.type, None), "get_rng_state"):
         return torch.random.fork_rng([device], device_type=device.type)
     return torch.random.fork_rng([])
 
