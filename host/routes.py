@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +15,8 @@ from .loop import gallery
 from .loop.home import request_user, watch_users
 from .models import model_files
 
+log = logging.getLogger("isi")
+
 
 async def _answer(ask: Callable[..., Any], *given: Any) -> web.Response:
     """What `ask` gives as JSON, or 404 with one sentence in `error`. Files are read in a thread."""
@@ -21,6 +24,12 @@ async def _answer(ask: Callable[..., Any], *given: Any) -> web.Response:
         return web.json_response(await asyncio.to_thread(ask, *given))
     except ValueError as error:
         return web.json_response({"error": str(error)}, status=404)
+    except model_files.Stopped:
+        return web.json_response({"error": "The page went on to another file."}, status=410)
+    except Exception:
+        # What a strange file made of us is our fault, not the server's: said in the log, and in a sentence.
+        log.exception("%s of %r failed", ask.__name__, given)
+        return web.json_response({"error": "This can't be read; ComfyUI's log says why."}, status=422)
 
 
 async def get_run(request: web.Request) -> web.Response:
@@ -43,9 +52,16 @@ def _number(asked: Mapping[str, str], name: str, default: int) -> int:
 
 
 async def get_model(request: web.Request) -> web.Response:
-    """GET /isi/model?file=FOLDER/NAME&kind=auto: `model_files.overview`, from the file's header alone."""
+    """GET /isi/model?file=FOLDER/NAME&kind=auto: `model_files.overview`, from the file's header alone.
+
+    Reading ends as soon as the page has turned to another file.
+    """
+
+    def gone() -> bool:
+        return request.transport is None or request.transport.is_closing()
+
     asked = request.query
-    return await _answer(model_files.overview, asked.get("file", ""), asked.get("kind", "auto"))
+    return await _answer(model_files.overview, asked.get("file", ""), asked.get("kind", "auto"), gone)
 
 
 def register() -> None:

@@ -2,7 +2,8 @@
 
 Format (https://github.com/huggingface/safetensors#format): 8 bytes of little-endian length N, N bytes of
 JSON `{name: {"dtype", "shape", "data_offsets": [begin, end]}, "__metadata__": {...}}`, then the tensors,
-back to back. No byte after the JSON is read, so a 20 GB file takes as long as a small one.
+back to back. No byte after the JSON is read, so a 20 GB file takes as long as a small one. A file may come
+from anyone: what is built from its header is bounded before it is built, in time (1 s) and memory (100 MB).
 """
 
 from __future__ import annotations
@@ -18,6 +19,12 @@ from .header import Header
 LENGTH = 8
 MAX_HEADER = 100_000_000
 """The reference implementation's limit, in bytes."""
+MOST_TEXT = 10_000_000
+"""Bytes of header that are read. Whole checkpoints have less than a million, training notes some millions."""
+MOST_MARKS = 600_000
+"""Brackets, commas and colons that are believed: a tensor has 14, so this is room for 42,000 of them."""
+MOST_DIMENSIONS = 64
+"""torch's limit."""
 
 BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16,
@@ -38,6 +45,11 @@ STRANGERS = (
 
 class HeaderError(ValueError):
     """A file whose header can't be used; the message continues a sentence that begins with its name."""
+
+
+def short(name: str) -> str:
+    """A name from a file, quoted and no longer than a line."""
+    return repr(name if len(name) <= 80 else f"{name[:79]}…")
 
 
 def read_header(file: BinaryIO, size: int) -> Header:
@@ -67,6 +79,11 @@ def read_header(file: BinaryIO, size: int) -> Header:
             f"is cut short inside its header: the header takes {length} bytes and the file has {size}; "
             "download it again"
         )
+    if length > MOST_TEXT:
+        raise HeaderError(
+            f"has a header of {length:,} bytes, and ISI reads {MOST_TEXT:,}: "
+            "save it again without its metadata"
+        )
     entries = _parse(_read_exactly(file, length))
     metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
@@ -87,8 +104,12 @@ def _read_exactly(file: BinaryIO, count: int) -> bytes:
     return b"".join(pieces)
 
 
-def _parse(text: bytes) -> dict[str, Any]:
+def _parse(raw: bytes) -> dict[str, Any]:
+    """The JSON object, once its text is known to make no more than the memory that a header may take."""
+    if _marks(raw) > MOST_MARKS and _marks(_outside_strings(raw)) > MOST_MARKS:
+        raise HeaderError(f"has a broken header: it lists more than {MOST_MARKS // 14:,} tensors")
     try:
+        text = raw.decode()
         entries = json.loads(text)
         if not isinstance(entries, dict):
             raise HeaderError("is not a safetensors file: its header is not a JSON object")
@@ -97,20 +118,34 @@ def _parse(text: bytes) -> dict[str, Any]:
         metadata = entries.get("__metadata__")
         tensors = len(entries) - (metadata is not None)
         keys = 4 * tensors + (1 + len(metadata) if isinstance(metadata, dict) else 0)
-        if text.count(b'":') != keys:
+        if text.count('":') != keys:
             json.loads(text, object_pairs_hook=_unique)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise HeaderError(f"is not a safetensors file: its header is not JSON ({error})") from error
+    except HeaderError:
+        raise
+    except (ValueError, RecursionError) as error:  # UTF-8, JSON, numbers of thousands of digits
+        reason = str(error).partition(":")[0][:100]
+        raise HeaderError(f"is not a safetensors file: its header is not JSON ({reason})") from error
     return entries
+
+
+def _marks(raw: bytes) -> int:
+    """How many values the text can have: each needs a bracket, a comma or a colon."""
+    return sum(map(raw.count, (b"[", b"{", b",", b":")))
+
+
+def _outside_strings(raw: bytes) -> bytes:
+    """The text without its strings (training notes are JSON in JSON); as it is where they are too many."""
+    plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return b"".join(plain.split(b'"')[::2]) if plain.count(b'"') <= MOST_MARKS else raw
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object, refusing what `dict` would silently drop."""
     value = dict(pairs)
     if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise HeaderError(f"has a broken header: it names {twice!r} twice")
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        raise HeaderError(f"has a broken header: it names {short(twice)} twice")
     return value
 
 
@@ -133,11 +168,17 @@ def _tensors(entries: dict[str, Any]) -> tuple[dict[str, tuple[int, ...]], dict[
         or min(numbers, default=0) < 0
     ):
         raise HeaderError("has a broken header: a dtype is no text, or a shape or offset no number from 0 up")
+    if max(map(len, shapes), default=0) > MOST_DIMENSIONS or max(numbers, default=0) >= 2**63:
+        raise HeaderError(
+            f"has a broken header: a tensor has more than {MOST_DIMENSIONS} dimensions, "
+            "or a number is 2^63 or more"
+        )
     for name, dtype, shape, begin, end in zip(entries, dtypes, shapes, begins, ends, strict=True):
         # A dtype newer than the list is left to the loader.
         if end < begin or (dtype in BITS and prod(shape) * BITS[dtype] != (end - begin) * 8):
             raise HeaderError(
-                f"has a broken header: {name!r} is {dtype} {list(shape)} but takes bytes {begin} to {end}"
+                f"has a broken header: {short(name)} is {dtype[:20]} {list(shape)} "
+                f"but takes bytes {begin} to {end}"
             )
     return (
         dict(zip(entries, shapes, strict=True)),
@@ -154,6 +195,6 @@ def _end(begins: tuple[int, ...], ends: tuple[int, ...], names: Iterable[str]) -
     for begin, end, name in sorted(zip(begins, ends, names, strict=True)):
         if begin != reached:
             what = "overlaps the tensor before it" if begin < reached else "leaves a gap before it"
-            raise HeaderError(f"has a broken header: {name!r} {what}")
+            raise HeaderError(f"has a broken header: {short(name)} {what}")
         reached = end
     return reached

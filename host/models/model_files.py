@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -12,13 +14,16 @@ from ...core.models.detect import detect
 from ...core.models.gguf_header import read_gguf_header
 from ...core.models.header import Header
 from ...core.models.kinds import KINDS, ModelKind, kind_facts
-from ...core.models.pickle_header import read_pickle_header
+from ...core.models.pickle_header import read_pickle
 from ...core.models.safetensors_header import HeaderError, read_header
 
 MODELS = ("checkpoints", "diffusion_models")
 ALL = (*MODELS, "loras")
 SAFETENSORS = (".safetensors", ".sft")
 GGUF = ".gguf"
+LONGEST_NAME = 4096
+PIECE = 1 << 20
+"""Bytes that are read before anybody is asked again whether the answer is still wanted."""
 GGUF_FOLDER = "unet_gguf"
 """Where ComfyUI-GGUF, if it is installed, lists the .gguf files among the diffusion models."""
 
@@ -33,6 +38,8 @@ def model_files(folders: tuple[str, ...] = ALL) -> list[str]:
 
 def model_path(file: str) -> Path:
     """Where `FOLDER/NAME` lies. Raises ValueError for what is not a file inside a model folder."""
+    if not file.isprintable() or len(file) > LONGEST_NAME:
+        raise ValueError(f"{file[:80]!r} is no name of a file: pick a file from the list.")
     folder, _, name = file.replace("\\", "/").partition("/")
     if folder not in ALL:
         raise ValueError(f"{file!r} is not in a model folder: expected one of {', '.join(ALL)}, then a name.")
@@ -53,31 +60,67 @@ def file_stamp(file: str) -> tuple[int, int]:
     return stat.st_mtime_ns, stat.st_size
 
 
-def header_of(file: str) -> Header:
-    """The header of a model file; none of its tensors is read. Raises ValueError."""
+class Stopped(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class _Watched(io.RawIOBase):
+    """An open file whose reading ends with Stopped as soon as `stopped` says so."""
+
+    def __init__(self, path: Path, stopped: Callable[[], bool]):
+        self.file, self.stopped = path.open("rb", buffering=0), stopped
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self.stopped():
+            raise Stopped
+        return self.file.readinto(memoryview(buffer)[:PIECE])
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
+
+
+def header_of(file: str, stopped: Callable[[], bool] = lambda: False) -> Header:
+    """The header of a model file; none of its tensors is read.
+
+    Raises ValueError for a file that can't be used, Stopped once `stopped` says that nobody waits for it.
+    """
     path = model_path(file)
     suffix = path.suffix.lower()
     try:
-        if suffix not in (*SAFETENSORS, GGUF):
-            return read_pickle_header(path)
         # Unbuffered, so that no more is read than is asked for.
-        with path.open("rb", buffering=0) as opened:
-            if suffix == GGUF:
-                return read_gguf_header(opened)
-            return read_header(opened, path.stat().st_size)
+        with _Watched(path, stopped) as opened:
+            if suffix in SAFETENSORS:
+                return read_header(opened, path.stat().st_size)
+            with io.BufferedReader(opened, PIECE) as buffered:
+                return read_gguf_header(buffered) if suffix == GGUF else read_pickle(buffered)
     except HeaderError as error:
         raise ValueError(f"{file} {error}.") from error
+    except OSError as error:
+        raise ValueError(f"{file} can't be read: {error.strerror or error}.") from error
 
 
-def inspect(file: str, kind: str = "auto") -> ModelKind:
-    """What a model file is, from its header, its name and the user's choice. Raises ValueError."""
-    return detect(header_of(file), file.partition("/")[2], kind)
+def inspect(file: str, kind: str = "auto", stopped: Callable[[], bool] = lambda: False) -> ModelKind:
+    """What a model file is, from its header, its name and the user's choice. Raises as `header_of` does."""
+    return detect(header_of(file, stopped), file.partition("/")[2], kind)
 
 
-def overview(file: str, kind: str = "auto") -> dict[str, Any]:
-    """`inspect` as JSON, with the facts of each kind that it may be. Raises ValueError."""
+def overview(file: str, kind: str = "auto", stopped: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+    """`inspect` as JSON, with the facts of each kind that it may be. Raises as `header_of` does."""
     if kind not in ("auto", *KINDS):
-        raise ValueError(f"There is no kind {kind!r} of models: set `kind` to auto.")
-    found = inspect(file, kind)
+        raise ValueError(f"There is no kind {kind[:40]!r} of models: set `kind` to auto.")
+    found = inspect(file, kind, stopped)
     kinds = [asdict(facts) | {"meaning": facts.meaning} for facts in map(kind_facts, found.candidates)]
     return {"file": file, **asdict(found), "kinds": kinds}
