@@ -29,7 +29,7 @@ Characters
 - A line break is one space, together with the blanks around it. Ends of groups are trimmed.
 - Lines and columns of errors count from 1; a column is one code point.
 
-Parsing takes time linear in the text.
+Parsing takes time linear in the text, which has at most 1,000,000 characters.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ WEIGHT_RANGE = (0.01, 100.0)
 REPEAT_RANGE = (1, 100_000)
 MOST_STEPS = 1_000_000
 """How many steps repeats may make: a slip of the finger must not fill the memory."""
+
+LONGEST_SCRIPT = 1_000_000
+"""Characters of a script: it is read each time that the graph is queued, while the server waits."""
 
 _RANGES: dict[str, tuple[float, float]] = {
     "denoise": (0.0, 1.0),
@@ -111,6 +114,9 @@ class ScriptError(ValueError):
 
 def parse(text: str) -> Script:
     """The script that `text` says, by the rules at the top of this module. Raises ScriptError."""
+    if len(text) > LONGEST_SCRIPT:
+        reason = f"A script has at most {LONGEST_SCRIPT:,} characters, and this one has {len(text):,}."
+        raise ScriptError(text, 0, "too_long", reason)
     # Each of these strings is as long as `text`, so that one offset serves them all.
     plain = text.translate(_FULL_WIDTH)
     mask = _ESCAPE.sub(r"\\\\", plain)  # escaped characters stop being structure

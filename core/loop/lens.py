@@ -18,12 +18,14 @@ or with alpha too (`with_channels_of`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, ClassVar, get_type_hints
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from . import door
 
 ROWS = 256
 """Lines that are composited at once: bounds the working memory, and skips what a mask does not touch."""
@@ -41,13 +43,22 @@ class View:
 
 
 _KINDS: dict[str, type[Lens]] = {}
+DEEPEST = 8
+"""Lenses in lenses that are believed."""
+Limits = Mapping[str, tuple[float, float] | tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Lens:
-    """A small frozen value. Subclasses name themselves in `kind` and hold only JSON values and lenses."""
+    """A small frozen value. Subclasses name themselves in `kind` and hold only JSON values and lenses.
+
+    `limits` holds the range or the options of fields where those are narrower than their type; `masks` names
+    the fields that name masks.
+    """
 
     kind: ClassVar[str] = ""
+    limits: ClassVar[Limits] = {}
+    masks: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -81,23 +92,49 @@ class Lens:
         """`picture` with the changed view `pixels` put back. Never writes into its arguments."""
         raise NotImplementedError
 
+    def check_assets(self, assets: Assets) -> None:
+        """Raises ValueError unless every mask that this lens names is there, and is one."""
+        for name in (getattr(self, field) for field in self.masks):
+            mask = assets.get(name)
+            if mask is None or mask.ndim != 3 or not mask.is_floating_point() or not mask.isfinite().all():
+                raise ValueError("A mask of this plan is missing or damaged: make the plan anew.")
+
     def to_json(self) -> dict[str, Any]:
         """A JSON value from which `lens_from_json` makes an equal lens."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {"kind": self.kind} | {k: v.to_json() if isinstance(v, Lens) else v for k, v in values.items()}
 
 
-def lens_from_json(value: dict[str, Any]) -> Lens:
-    """The lens that `Lens.to_json` wrote. Raises ValueError for a kind that this version does not know."""
-    kind = value.get("kind")
-    if kind not in _KINDS:
+def lens_from_json(value: Any, depth: int = 0) -> Lens:
+    """The lens that `Lens.to_json` wrote. Raises ValueError for what no lens of this version can be."""
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    if not isinstance(kind, str) or kind not in _KINDS or depth > DEEPEST:
         raise ValueError(
-            f"This plan has a step with a lens of kind {kind!r}, which this version of ISI lacks."
+            f"This plan has a step with a lens of kind {str(kind)[:40]!r}, which this version of ISI lacks: "
+            "update ISI."
         )
-    values = {k: v for k, v in value.items() if k != "kind"}
-    values = {k: lens_from_json(v) if isinstance(v, dict) and "kind" in v else v for k, v in values.items()}
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return _KINDS[kind](**values)
+    form = _KINDS[kind]
+    known = {field.name: field for field in fields(form)}
+    needed = [name for name, field in known.items() if field.default is MISSING]
+    value = door.record(value, f"the lens {kind!r}", ["kind", *known], needed)
+    hints, given = get_type_hints(form), {}
+    for name in known.keys() & value.keys():
+        given[name] = _field(value[name], hints[name], f"{kind}.{name}", form.limits.get(name), depth)
+    return form(**given)
+
+
+def _field(value: Any, hint: Any, name: str, limits: Any, depth: int) -> Any:
+    """One field of a lens, checked against its type and its limits."""
+    if isinstance(hint, type) and issubclass(hint, Lens):
+        return lens_from_json(value, depth + 1)
+    if hint is int:
+        low, high = limits or (-door.LONGEST_SIDE, door.LONGEST_SIDE)
+        return door.whole(value, name, low, high)
+    if hint is float:
+        return door.number(value, name, *(limits or (-door.LONGEST_SIDE, door.LONGEST_SIDE)))
+    if hint is str:
+        return door.option(value, name, limits) if limits else door.text(value, name)
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -130,6 +167,7 @@ class Masked(Lens):
     sample: str
     composite: str
     kind: ClassVar[str] = "masked"
+    masks: ClassVar[tuple[str, ...]] = ("sample", "composite")
 
     @property
     def in_place(self) -> bool:
@@ -152,6 +190,7 @@ class Resize(Lens):
     height: int
     width: int
     kind: ClassVar[str] = "resize"
+    limits: ClassVar[Limits] = {"height": (1, door.LONGEST_SIDE), "width": (1, door.LONGEST_SIDE)}
 
     @property
     def whole(self) -> bool:
@@ -185,6 +224,10 @@ class Chain(Lens):
     @property
     def in_place(self) -> bool:
         return self.outer.in_place and self.inner.in_place
+
+    def check_assets(self, assets: Assets) -> None:
+        self.outer.check_assets(assets)
+        self.inner.check_assets(assets)
 
     def view_size(self, height: int, width: int) -> tuple[int, int]:
         return self.inner.view_size(*self.outer.view_size(height, width))

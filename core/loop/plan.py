@@ -15,9 +15,18 @@ from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, uint8
 
+from . import door
 from .lens import Assets, Lens, Whole, lens_from_json
 
 Scalar = str | int | float | bool | None
+
+VERSION = 1
+MOST_STEPS = 1_000_000
+MOST_EXTRAS, MOST_VALUES = 16, 64
+MOST_STEP_CFG = 100.0
+MOST_SAMPLER_STEPS = 10_000
+FIRST_ROWS, LAST_ROWS, LONGEST_CELL = 100, 20, 120
+"""What a table shows of a long plan, and of a long prompt."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +104,34 @@ class Step:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Step:
-        """The step that `to_json` wrote."""
+        """The step that `to_json` wrote. Raises ValueError for what no widget could have made."""
+        named = ("prompt", "steps", "cfg", "denoise", "seed", "label", "lens", "extras")
+        value = door.record(value, "a step", named, named)
         return cls(
-            **{k: value[k] for k in ("prompt", "steps", "cfg", "denoise", "seed", "label")},
-            lens=lens_from_json(value["lens"]),
-            extras=tuple(Extra.of(extra["kind"], **extra["values"]) for extra in value["extras"]),
+            door.text(value["prompt"], "a prompt", door.LONGEST_PROMPT),
+            door.whole(value["steps"], "steps", 1, MOST_SAMPLER_STEPS),
+            door.number(value["cfg"], "cfg", 0, MOST_STEP_CFG),
+            door.number(value["denoise"], "denoise", 0, 1),
+            door.whole(value["seed"], "seed", *door.SEEDS),
+            door.text(value["label"], "a label", door.LONGEST_PROMPT),
+            lens_from_json(value["lens"]),
+            tuple(map(_extra, door.items(value["extras"], "extras", MOST_EXTRAS))),
         )
+
+
+def _extra(value: Any) -> Extra:
+    """The extra that `Step.to_json` wrote."""
+    value = door.record(value, "an extra", ("kind", "values"), ("kind", "values"))
+    values = value["values"]
+    if not isinstance(values, Mapping) or len(values) > MOST_VALUES:
+        raise ValueError("In this plan the values of an extra are no JSON object of a few settings.")
+    for name, one in values.items():
+        if isinstance(one, str):
+            door.text(one, f"{str(name)[:40]!r} of an extra")
+        elif one is not None and not isinstance(one, bool):
+            # A seed is the largest number that a setting can be.
+            door.number(one, f"{str(name)[:40]!r} of an extra", -(2**63), 2**64)
+    return Extra(door.text(value["kind"], "an extra"), tuple(sorted(values.items())))
 
 
 @dataclass(frozen=True)
@@ -110,35 +141,64 @@ class Plan:
     steps: tuple[Step, ...]
     assets: Assets = field(default_factory=dict, compare=False, repr=False)
 
+    def __post_init__(self) -> None:
+        door.check_text(sum(door.text_size(step.prompt) + door.text_size(step.label) for step in self.steps))
+
     def __len__(self) -> int:
         return len(self.steps)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value from which `Plan.from_json` makes an equal plan (assets travel beside it)."""
-        return {"version": 1, "steps": [step.to_json() for step in self.steps]}
+        return {"version": VERSION, "steps": [step.to_json() for step in self.steps]}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], assets: Assets | None = None) -> Plan:
-        """The plan that `to_json` wrote."""
-        return cls(tuple(Step.from_json(step) for step in value["steps"]), assets or {})
+        """The plan that `to_json` wrote, with the masks that its lenses name.
+
+        Raises ValueError for what no widget could have made, and `door.Newer` for a later version's plan.
+        """
+        version = value.get("version") if isinstance(value, Mapping) else None
+        if isinstance(version, int) and version > VERSION:
+            raise door.Newer(f"version {str(version)[:20]} of plans")
+        value = door.record(value, "the plan", ("version", "steps"), ("version", "steps"))
+        door.whole(value["version"], "version", 1, VERSION)
+        steps = tuple(map(Step.from_json, door.items(value["steps"], "the list of steps", MOST_STEPS)))
+        for step in steps:
+            step.lens.check_assets(assets or {})
+        return cls(steps, assets or {})
 
     def table(self) -> str:
-        """The plan as a plain-text table, a line a step."""
+        """The plan as a plain-text table, a line a step: the first and the last ones of many."""
+        count = len(self.steps)
+        shown = [*range(count)]
+        if count > FIRST_ROWS + LAST_ROWS:
+            shown = [*range(FIRST_ROWS), *range(count - LAST_ROWS, count)]
         rows = [("#", "steps", "cfg", "denoise", "seed", "prompt")]
-        rows += [
-            (str(i), str(s.steps), f"{s.cfg:g}", f"{s.denoise:g}", str(s.seed), s.label or s.prompt)
-            for i, s in enumerate(self.steps, 1)
-        ]
+        for i in shown:
+            s = self.steps[i]
+            cells = str(i + 1), str(s.steps), f"{s.cfg:g}", f"{s.denoise:g}", str(s.seed)
+            rows.append((*cells, _cell(s.label or s.prompt)))
         widths = [max(len(row[column]) for row in rows) for column in range(5)]
-        return "\n".join(
+        lines = [
             "  ".join([*(cell.rjust(width) for cell, width in zip(row, widths, strict=False)), row[5]])
             for row in rows
-        )
+        ]
+        if len(shown) < count:
+            lines.insert(1 + FIRST_ROWS, f"... {count - len(shown):,} more ...")
+        return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """A text on one line of a table."""
+    line = " ".join(text[: 4 * LONGEST_CELL].splitlines())
+    return line if len(line) <= LONGEST_CELL else f"{line[: LONGEST_CELL - 1]}…"
 
 
 def join(plans: Iterable[Plan]) -> Plan:
-    """One plan that does all of `plans`, one after the other."""
+    """One plan that does all of `plans`, one after the other. Raises ValueError for over MOST_STEPS steps."""
     plans = list(plans)
+    if sum(map(len, plans)) > MOST_STEPS:
+        raise ValueError(f"Together these plans have over {MOST_STEPS:,} steps: join fewer.")
     assets: dict[str, Tensor] = {}
     for plan in plans:
         assets.update(plan.assets)

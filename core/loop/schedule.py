@@ -10,7 +10,8 @@ from hashlib import blake2b
 from typing import Literal, get_args
 
 from ..language.script import Script
-from .plan import Plan, Step
+from .door import check_text, text_size
+from .plan import MOST_STEP_CFG, Plan, Step
 
 Curve = Literal["constant", "linear", "aggressive", "lazy"]
 SeedMode = Literal["increment", "fixed", "hashed"]
@@ -22,7 +23,6 @@ _SHAPES = {
     "aggressive": lambda p: math.sin(p * math.pi / 2),
     "lazy": lambda p: 1 - math.cos(p * math.pi / 2),
 }
-MOST_CFG = 100.0
 
 
 def denoise_curve(kind: Curve, start: float, final: float, count: int) -> list[float]:
@@ -89,11 +89,15 @@ def make_plan(
             "The script has no steps: expected at least one prompt, came a blank text. "
             "Write into the script of ISI Script, for example: {oil painting} dawn; noon; dusk"
         )
+    # Said before it is made: each step's prompt repeats the global one.
+    shared = text_size(script.global_prompt)
+    check_text(sum(shared + 2 * text_size(group.text) for group in groups))
+    prompts = {group.text: group.prompt(script.global_prompt) for group in groups}
     curve_values = denoise_curve(curve, denoise, final_denoise, len(groups))
     seed_values = seeds(seed, seed_mode, len(groups))
     made = [
         Step(
-            prompt=group.prompt(script.global_prompt),
+            prompt=prompts[group.text],
             steps=steps if group.steps is None else group.steps,
             cfg=(cfg if group.cfg is None else group.cfg) * group.weight,
             denoise=curve_values[i] if group.denoise is None else group.denoise,
@@ -103,9 +107,10 @@ def make_plan(
         for i, group in enumerate(groups)
     ]
     for i, (step, group) in enumerate(zip(made, groups, strict=True), 1):
-        if step.cfg > MOST_CFG:
+        if step.cfg > MOST_STEP_CFG:
             raise ValueError(
-                f"Step {i} of the script ({group.text[:40]!r}): expected a cfg of at most {MOST_CFG:g}, came "
-                f"{step.cfg:g} (its weight {group.weight:g} multiplies cfg). Lower one of them in ISI Script."
+                f"Step {i} of the script ({group.text[:40]!r}): expected a cfg of at most {MOST_STEP_CFG:g}, "
+                f"came {step.cfg:g} (its weight {group.weight:g} multiplies cfg). "
+                "Lower one of them in ISI Script."
             )
     return Plan(tuple(made))

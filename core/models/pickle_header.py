@@ -147,7 +147,8 @@ def _legacy(file: BinaryIO) -> Any:
     paper = _Paper(file.read(MOST_PICKLE + 1))
     if paper.run() != LEGACY_MAGIC:
         raise Refused("torch.save did not write it")
-    paper.run(), paper.run()
+    for _version_and_system in range(2):
+        paper.run()
     return paper.run()
 
 

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..fills.fill import NEUTRAL, fill
-from ..loop.lens import Assets, Lens, View, composite, with_channels_of
-from .masks import ramp
+from ..fills.fill import MODES, NEUTRAL, fill
+from ..loop.door import LONGEST_SIDE, SEEDS
+from ..loop.lens import Assets, Lens, Limits, View, composite, with_channels_of
+from .masks import PROFILES, ramp
 
 Sides = tuple[int, int, int, int]
 
@@ -25,6 +26,7 @@ ANCHORS = {
     for row, y in (("top", 0.0), ("", 0.5), ("bottom", 1.0))
     for column, x in (("left", 0.0), ("", 0.5), ("right", 1.0))
 }
+WIDEST = 1000
 ANCHORS["center"] = ANCHORS.pop("")
 """Where the picture lies on the canvas: (0..1 from the top, 0..1 from the left)."""
 
@@ -42,12 +44,13 @@ def parse_aspect(text: str) -> float:
     try:
         numbers = [float(part) for part in text.lower().replace("/", ":").replace("x", ":").split(":")]
         ratio = numbers[0] / numbers[1] if len(numbers) == 2 else numbers[0]
-        if len(numbers) <= 2 and 0 < ratio < math.inf:
+        if len(numbers) <= 2 and WIDEST**-1 <= ratio <= WIDEST:
             return ratio
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ArithmeticError):
         pass
     raise ValueError(
-        f"The aspect ratio {text!r} can't be read: write it as 16:9 or as a number such as 1.78."
+        f"The aspect ratio {text[:40]!r} can't be read: write it as 16:9 or as a number such as 1.78, "
+        f"from 1:{WIDEST} to {WIDEST}:1."
     )
 
 
@@ -72,8 +75,22 @@ def sides_of(extend: Mapping[str, Any], height: int, width: int) -> Sides:
     - "size": `width`, `height`, `anchor`;
     - "sides": `left`, `top`, `right`, `bottom`, `unit` (pixels or percent), `multiple_of`.
 
-    Raises ValueError for a ratio that can't be read, and for sides that leave nothing of the picture.
+    Raises ValueError for a ratio that can't be read, for sides that leave nothing of the picture, and for a
+    canvas with a side over LONGEST_SIDE.
     """
+    sides = _sides_of(extend, height, width)
+    new_height, new_width = height + sides[0] + sides[1], width + sides[2] + sides[3]
+    if max(new_height, new_width) > LONGEST_SIDE:
+        longest = new_width if new_width > new_height else new_height
+        raise ValueError(
+            f"The canvas would be {longest:.3g} pixels long, and no side can be longer than "
+            f"{LONGEST_SIDE:,}: choose another ratio, or less room."
+        )
+    return sides
+
+
+def _sides_of(extend: Mapping[str, Any], height: int, width: int) -> Sides:
+    """`sides_of`, of any length."""
     if extend["extend"] == "size":
         return sides_for(height, width, extend["height"], extend["width"], extend["anchor"])
     if extend["extend"] == "aspect ratio":
@@ -122,6 +139,13 @@ class Canvas(Lens):
     profile: str = "cosine"
     seed: int = 0
     kind: ClassVar[str] = "canvas"
+    limits: ClassVar[Limits] = {
+        "fill": tuple(MODES),
+        "overlap": (0, LONGEST_SIDE),
+        "blend": (0, LONGEST_SIDE),
+        "profile": PROFILES,
+        "seed": SEEDS,
+    }
 
     def view_size(self, height: int, width: int) -> tuple[int, int]:
         return height + self.top + self.bottom, width + self.left + self.right

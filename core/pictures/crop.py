@@ -15,7 +15,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from ..loop.lens import Assets, Lens, View, composite_into, resize, with_channels_of
+from ..loop.door import LONGEST_SIDE
+from ..loop.lens import Assets, Lens, Limits, View, composite_into, resize, with_channels_of
 from .canvas import round_up
 from .masks import feather, grow, label, resize_mask
 
@@ -146,6 +147,16 @@ class Crop(Lens):
     composite: str
     match: float = 0.0
     kind: ClassVar[str] = "crop"
+    limits: ClassVar[Limits] = {
+        **dict.fromkeys(("height", "width", "view_height", "view_width"), (1, LONGEST_SIDE)),
+        "match": (0.0, 1.0),
+    }
+    masks: ClassVar[tuple[str, ...]] = ("sample", "composite")
+
+    def check_assets(self, assets: Assets) -> None:
+        super().check_assets(assets)
+        if any(assets[name].shape[1:] != (self.height, self.width) for name in (self.sample, self.composite)):
+            raise ValueError("A mask of this plan has another size than its crop: make the plan anew.")
 
     @property
     def box(self) -> Box:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..fills.fill import Fill
+from ..loop.door import check_text, text_size
 from ..loop.plan import Plan, Step, content_hash
 from ..pictures.canvas import Canvas
 from ..pictures.crop import Box, Crop, ViewSize, blended, bounds, take_mask
@@ -54,8 +55,10 @@ class ObjectEdits:
 
     def plan(self, masks: Tensor) -> Plan:
         """A step an object of `masks` `[N, H, W]`; masks of zeros are skipped."""
+        order = self._order(masks)
+        check_text(2 * len(order) * max(map(text_size, self.prompts)))
         assets: dict[str, Tensor] = {}
-        steps = [self._step(index, masks[index : index + 1], assets) for index in self._order(masks)]
+        steps = [self._step(index, masks[index : index + 1], assets) for index in order]
         if not steps:
             nothing = Canvas(0, 0, 0, 0)
             steps = [Step("", 1, self.cfg, 0.0, self.seed, "nothing is masked", lens=nothing)]

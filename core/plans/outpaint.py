@@ -17,6 +17,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from ..fills.fill import Fill
+from ..loop.door import check_text, text_size
 from ..loop.lens import Chain
 from ..loop.plan import Plan, Step, content_hash
 from ..pictures.canvas import Canvas, Sides, check_overlap
@@ -85,6 +86,7 @@ class Outpainting:
         passes = self.passes(height, width)
         if not passes:  # nothing to paint: the picture as it is, or cut
             return Plan((Step(self._at(self.prompts, 0), 1, self.cfg, 0.0, self.seed, "cut", lens=canvas),))
+        check_text(2 * len(passes) * max(map(text_size, self.prompts)))
         assets: dict[str, Tensor] = {}
         steps = []
         for index, one in enumerate(passes):

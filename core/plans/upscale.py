@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from ..loop.door import LONGEST_SIDE
 from ..loop.lens import Resize
 from ..loop.plan import Plan, Step
 from ..tiles.demofusion import DemoFusion
@@ -34,7 +35,8 @@ def target_size(
 ) -> tuple[int, int]:
     """Height and width after upscaling: the target (a side of 0 follows the aspect), else by `factor`.
 
-    Raises ValueError for a factor that is not positive, and over a gigapixel unless `large`.
+    Raises ValueError for a factor that is not positive, a side over LONGEST_SIDE, and over a gigapixel unless
+    `large`.
     """
     if target_height or target_width:
         aspect = width / height
@@ -46,6 +48,11 @@ def target_size(
             f"The factor must be larger than 0, not {factor:g}: 2 doubles both sides. Or set width or height."
         )
     size = max(1, size[0]), max(1, size[1])
+    if max(size) > LONGEST_SIDE:
+        raise ValueError(
+            f"This would make {size[1]} x {size[0]} pixels, and no side can be longer than {LONGEST_SIDE:,}: "
+            "lower the factor or the size."
+        )
     if size[0] * size[1] > GIGAPIXEL and not large:
         raise ValueError(
             f"This would make {size[1]} x {size[0]} pixels, more than a gigapixel: lower the factor or the "
@@ -89,7 +96,7 @@ def upscale_plan(size: tuple[int, int], target: tuple[int, int], stages: int, ho
                 how.steps,
                 how.cfg,
                 how.denoises[min(i, len(how.denoises) - 1)],
-                how.seed + i,
+                (how.seed + i) % 2**64,
                 f"upscale {i + 1}/{len(sizes)}: {width} x {height}",
                 Resize(height, width),
                 extras,

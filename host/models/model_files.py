@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import folder_paths
 
@@ -103,7 +103,7 @@ def header_of(file: str, stopped: Callable[[], bool] = lambda: False) -> Header:
         # Unbuffered, so that no more is read than is asked for.
         with _Watched(path, stopped) as opened:
             if suffix in SAFETENSORS:
-                return read_header(opened, path.stat().st_size)
+                return read_header(cast(BinaryIO, opened), path.stat().st_size)
             with io.BufferedReader(opened, PIECE) as buffered:
                 return read_gguf_header(buffered) if suffix == GGUF else read_pickle(buffered)
     except HeaderError as error:

@@ -7,6 +7,7 @@ import { say } from "./words.js";
 const BARE_WEIGHT = 1.1;
 const WEIGHT = { low: 0.01, high: 100, range: ["0.01", "100"] };
 const MOST_STEPS = 1_000_000;
+const LONGEST = 1_000_000;
 /** Ranges, as numbers and as the messages write them. */
 const SETTINGS = {
   denoise: { low: 0, high: 1, range: ["0.0", "1.0"], example: "1" },
@@ -50,6 +51,10 @@ export class ScriptError extends Error {
  * `denoise, cfg, seed, steps` that it sets; whole numbers are BigInt. Throws ScriptError.
  */
 export function parse(text) {
+  if (text.length > LONGEST) {
+    const length = [...text].length;
+    if (length > LONGEST) throw new ScriptError(text, 0, "too_long", { most: LONGEST, length });
+  }
   const plain = text.replace(/[｛｝；（）：]/g, (mark) => FULL_WIDTH[mark]);
   const mask = plain.replace(ESCAPE, "\\\\");
   const shape = structure(text, mask);

@@ -115,6 +115,7 @@ export default {
   "script.unclosed_brace": "This { is not closed; write \\{ if it is text.",
   "script.nested_brace": "Braces do not nest; close the first one, or write \\{ if it is text.",
   "script.semicolon_in_braces": "The global group is one group; close its brace first, or write \\; in it.",
+  "script.too_long": "A script has at most {most} characters, and this one has {length}.",
   "script.too_many_steps": "The repeats make over {most} steps.",
   "script.weight_not_a_number": "A weight is a number from {range}, such as (x:1.3), not {written}.",
   "script.weight_out_of_range": "A group's weight multiplies its cfg and is from {range}.",

@@ -185,3 +185,13 @@ def test_deep_and_long_scripts():
     with pytest.raises(ScriptError, match="weight"):
         parse("(" * 50_000 + "x" + ")" * 50_000)
     assert len(parse("x (" * 30_000 + ")" * 30_000).groups) == 1
+
+
+@pytest.mark.parametrize("text", ["x" * 1_000_001, "x;\n" * 2_000_000, "猫" * 1_000_001])
+def test_a_script_that_is_too_long_is_said_at_once(text):
+    with pytest.raises(
+        ScriptError, match=f"at most 1,000,000 characters, and this one has {len(text):,}"
+    ) as caught:
+        parse(text)
+    assert (caught.value.line, caught.value.column, caught.value.key) == (1, 1, "too_long")
+    assert len(parse(text[:1_000_000]).groups) >= 1
