@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from ..host import routes
+from ..host.loop.scratch import know_devices
 from . import (
     colour,
     concat_conditioning,
@@ -17,6 +18,7 @@ from . import (
     upscale,
     upscale_image,
 )
+from .guard import guarded
 
 # One module a family; each names its nodes in NODES.
 FAMILIES: list = [
@@ -40,6 +42,7 @@ class IsiExtension(ComfyExtension):
 
     async def on_load(self) -> None:
         routes.register()
+        know_devices()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [node for family in FAMILIES for node in family.NODES]
+        return [guarded(node) for family in FAMILIES for node in family.NODES]

@@ -6,6 +6,7 @@ import torch
 from comfy_api.latest import io
 
 from ..core.fills.fill import MODES
+from ..core.loop.room import need_room
 from ..core.loop.schedule import parse_denoise
 from ..core.pictures import masks
 from ..core.pictures.canvas import ANCHORS, Canvas, Sides, check_overlap, sides_of
@@ -248,13 +249,23 @@ class Mask(io.ComfyNode):
 
     @classmethod
     def execute(cls, mask, threshold, fill_holes, grow, feather, profile, latent, max_objects):
-        mask = masks.threshold(as_mask(mask, *mask.shape[-2:]), threshold)
+        height, width = mask.shape[-2:]
+        reach = 2 * max(abs(grow), feather)
+        need_room(
+            5 * mask.nbytes
+            + 4 * 4 * (height + reach) * (width + reach) * (mask.numel() // (height * width or 1)),
+            f"A mask of {width}x{height} pixels that grows by {abs(grow)} and is feathered by {feather}",
+            "lower them, or use fewer masks at once",
+            mask.device,
+        )
+        mask = masks.threshold(as_mask(mask, height, width), threshold)
         mask = masks.grow(masks.fill_holes(mask) if fill_holes else mask, grow)
         objects = masks.split_objects(mask, max_objects)
         count = int(objects.flatten(1).any(1).sum())
-        soft = [masks.feather(one, feather, profile) for one in (mask, objects)]
-        if latent != "off":
-            soft = [masks.latent_blocks(one, how=latent) for one in soft]
+        soft = [one.clone() if one is mask else one for one in (mask, objects)]
+        for one in (each for batch in soft for each in batch.split(1)):  # in place: there can be many
+            softened = masks.feather(one, feather, profile)
+            one.copy_(softened if latent == "off" else masks.latent_blocks(softened, how=latent))
         return io.NodeOutput(*soft, count)
 
 

@@ -6,7 +6,8 @@ import torch
 from comfy_api.latest import io
 
 from ..core.loop.plan import Plan
-from ..core.pictures.contact_sheet import contact_sheet
+from ..core.loop.room import need_room
+from ..core.pictures.contact_sheet import LONGEST_LABEL, contact_sheet
 from ..host.loop.gallery import Run, open_run, run_stamp
 from . import sockets
 
@@ -39,16 +40,28 @@ class RunImages(io.ComfyNode):
 
     @classmethod
     def execute(cls, run: Run, first, last, every) -> io.NodeOutput:
-        pictures = [run.load(n).tensors["picture"] for n in range(first, (last or len(run)) + 1, every)]
-        if not pictures:
+        numbers = range(first, (last or len(run)) + 1, every)
+        if not numbers or numbers[-1] > len(run):
             raise ValueError(f"The run has iterations 1 to {len(run)}, but {first} to {last} was asked for.")
-        sizes = {tuple(picture.shape[1:]) for picture in pictures}
-        if len(sizes) > 1:
-            raise ValueError(
-                f"The iterations asked for have {len(sizes)} sizes, which can't be one batch: "
-                "ask for fewer, or use ISI Contact Sheet."
-            )
-        return io.NodeOutput(torch.cat(pictures))
+        start = run.load(first).tensors["picture"]
+        need_room(
+            len(numbers) * start.nbytes, f"A batch of {len(numbers):,} iterations",
+            "ask for fewer, or for every n-th; ISI Contact Sheet shows all of them",
+        )  # fmt: skip
+        batch = start.new_empty(len(numbers), *start.shape)
+        for number, target in zip(numbers, batch, strict=True):
+            picture = run.load(number).tensors["picture"]
+            if picture.shape != start.shape:
+                raise ValueError(
+                    f"The iterations asked for have several sizes ({_size(start)}, {_size(picture)}), which "
+                    "can't be one batch: ask for fewer, or use ISI Contact Sheet."
+                )
+            target.copy_(picture)
+        return io.NodeOutput(batch.flatten(0, 1))
+
+
+def _size(picture: torch.Tensor) -> str:
+    return f"{picture.shape[2]}x{picture.shape[1]}"
 
 
 class OpenRun(io.ComfyNode):
@@ -135,7 +148,8 @@ class ContactSheet(io.ComfyNode):
             raise ValueError("ISI Contact Sheet takes a run or an image batch: connect one of the two.")
         if run is not None:
             steps = run.plan.steps
-            texts = [f"{n}. {steps[n - 1].label or steps[n - 1].prompt}" for n in range(1, len(run) + 1)]
+            names = [(step.label or step.prompt)[: LONGEST_LABEL + 1] for step in steps[: len(run)]]
+            texts = [f"{n}. {name}" for n, name in enumerate(names, 1)]
             pictures = (run.load(n).tensors["picture"][0] for n in range(1, len(run) + 1))
         else:
             texts = [str(n) for n in range(1, len(images) + 1)]

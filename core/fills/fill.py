@@ -15,6 +15,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from ..loop.door import SEEDS, Limits
 from ..loop.lens import composite
 from ..loop.plan import ExtraValue
 from .march import march
@@ -33,6 +34,7 @@ class Fill(ExtraValue):
     """
 
     kind: ClassVar[str] = "fill"
+    limits: ClassVar[Limits] = {"seed": SEEDS}
 
     fill: str = "edge"
     version: str = ""

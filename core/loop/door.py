@@ -7,15 +7,21 @@ that make such values.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 LONGEST_SIDE = 131_072
 """Pixels: the largest side that a widget can ask for."""
+SIDES = (-LONGEST_SIDE, LONGEST_SIDE)
+WIDEST = (-(2**63), 2**64 - 1)
 SEEDS = (0, 2**64 - 1)
 LONGEST_PROMPT = 1_000_000
 LONGEST_NAME = 500
 MOST_TEXT = 50_000_000
 """Bytes of text in a plan: it goes into manifests, messages and the front end's history."""
+
+
+Limits = Mapping[str, tuple[float, float] | tuple[str, ...]]
+"""Ranges or options of the fields of a value, where they are narrower than their types."""
 
 
 class Newer(ValueError):
@@ -51,6 +57,22 @@ def option(value: Any, name: str, options: Sequence[str]) -> str:
     if value not in options:
         raise ValueError(f"In this plan {name} is {_shown(value)}; expected one of {', '.join(options)}.")
     return value
+
+
+def typed(value: Any, hint: Any, name: str, limits: tuple[Any, ...] | None = None) -> Any:
+    """A value of the type `hint`, within `limits`: its range, or its options."""
+    if hint is bool:
+        if type(value) is not bool:
+            raise ValueError(f"In this plan {name} is {_shown(value)}; expected true or false.")
+        return value
+    if hint is int:
+        return whole(value, name, *(limits or WIDEST))
+    if hint is float:
+        return number(value, name, *(limits or WIDEST))
+    if hint is str or get_origin(hint) is Literal:
+        options = limits or get_args(hint)
+        return option(value, name, options) if options else text(value, name)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def record(value: Any, name: str, known: Sequence[str], needed: Sequence[str]) -> Mapping[str, Any]:

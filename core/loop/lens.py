@@ -45,7 +45,6 @@ class View:
 _KINDS: dict[str, type[Lens]] = {}
 DEEPEST = 8
 """Lenses in lenses that are believed."""
-Limits = Mapping[str, tuple[float, float] | tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Lens:
     """
 
     kind: ClassVar[str] = ""
-    limits: ClassVar[Limits] = {}
+    limits: ClassVar[door.Limits] = {}
     masks: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -119,22 +118,13 @@ def lens_from_json(value: Any, depth: int = 0) -> Lens:
     value = door.record(value, f"the lens {kind!r}", ["kind", *known], needed)
     hints, given = get_type_hints(form), {}
     for name in known.keys() & value.keys():
-        given[name] = _field(value[name], hints[name], f"{kind}.{name}", form.limits.get(name), depth)
+        hint = hints[name]
+        limits = form.limits.get(name, door.SIDES if hint in (int, float) else None)
+        if isinstance(hint, type) and issubclass(hint, Lens):
+            given[name] = lens_from_json(value[name], depth + 1)
+        else:
+            given[name] = door.typed(value[name], hint, f"{kind}.{name}", limits)
     return form(**given)
-
-
-def _field(value: Any, hint: Any, name: str, limits: Any, depth: int) -> Any:
-    """One field of a lens, checked against its type and its limits."""
-    if isinstance(hint, type) and issubclass(hint, Lens):
-        return lens_from_json(value, depth + 1)
-    if hint is int:
-        low, high = limits or (-door.LONGEST_SIDE, door.LONGEST_SIDE)
-        return door.whole(value, name, low, high)
-    if hint is float:
-        return door.number(value, name, *(limits or (-door.LONGEST_SIDE, door.LONGEST_SIDE)))
-    if hint is str:
-        return door.option(value, name, limits) if limits else door.text(value, name)
-    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -190,7 +180,7 @@ class Resize(Lens):
     height: int
     width: int
     kind: ClassVar[str] = "resize"
-    limits: ClassVar[Limits] = {"height": (1, door.LONGEST_SIDE), "width": (1, door.LONGEST_SIDE)}
+    limits: ClassVar[door.Limits] = {"height": (1, door.LONGEST_SIDE), "width": (1, door.LONGEST_SIDE)}
 
     @property
     def whole(self) -> bool:

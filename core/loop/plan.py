@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from torch import Tensor, uint8
 
@@ -51,9 +51,13 @@ _Value = TypeVar("_Value", bound="ExtraValue")
 
 @dataclass(frozen=True)
 class ExtraValue:
-    """The typed settings of a kind of extra. A subclass sets `kind` and has scalar fields with defaults."""
+    """The typed settings of a kind of extra. A subclass sets `kind` and has scalar fields with defaults.
+
+    `limits` holds the range or the options of fields where those are narrower than their type.
+    """
 
     kind: ClassVar[str] = ""
+    limits: ClassVar[door.Limits] = {}
 
     def to_extra(self) -> Extra:
         """The extra of a plan's step with these settings."""
@@ -63,13 +67,16 @@ class ExtraValue:
     def from_extra(cls: type[_Value], extra: Extra) -> _Value:
         """The settings that `to_extra` wrote; those that it lacks have their defaults.
 
-        Raises ValueError for one that this version does not know.
+        Raises ValueError for one that this version does not know, and for what no widget could have made.
         """
         values = dict(extra.values)
         if unknown := sorted(values.keys() - cls.__dataclass_fields__.keys()):
             raise ValueError(
                 f"This plan sets {', '.join(unknown)} of {cls.kind!r}, which this version of ISI lacks."
             )
+        hints: dict[str, Any] = get_type_hints(cls)
+        for name, value in values.items():
+            door.typed(value, hints[name], f"{cls.kind}.{name}", cls.limits.get(name))
         return cls(**values)
 
 
@@ -129,8 +136,7 @@ def _extra(value: Any) -> Extra:
         if isinstance(one, str):
             door.text(one, f"{str(name)[:40]!r} of an extra")
         elif one is not None and not isinstance(one, bool):
-            # A seed is the largest number that a setting can be.
-            door.number(one, f"{str(name)[:40]!r} of an extra", -(2**63), 2**64)
+            door.number(one, f"{str(name)[:40]!r} of an extra", *door.WIDEST)
     return Extra(door.text(value["kind"], "an extra"), tuple(sorted(values.items())))
 
 

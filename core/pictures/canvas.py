@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..fills.fill import MODES, NEUTRAL, fill
-from ..loop.door import LONGEST_SIDE, SEEDS
-from ..loop.lens import Assets, Lens, Limits, View, composite, with_channels_of
+from ..loop.door import LONGEST_SIDE, SEEDS, Limits
+from ..loop.lens import Assets, Lens, View, composite, with_channels_of
+from ..loop.room import need_room
 from .masks import PROFILES, ramp
 
 Sides = tuple[int, int, int, int]
@@ -27,6 +28,8 @@ ANCHORS = {
     for column, x in (("left", 0.0), ("", 0.5), ("right", 1.0))
 }
 WIDEST = 1000
+MASK_WORK = 40
+"""Bytes a pixel that the making of a mask takes: distances are whole numbers of eight bytes."""
 ANCHORS["center"] = ANCHORS.pop("")
 """Where the picture lies on the canvas: (0..1 from the top, 0..1 from the left)."""
 
@@ -155,6 +158,7 @@ class Canvas(Lens):
 
     def get(self, picture: Tensor, assets: Assets) -> View:
         height, width = picture.shape[1:3]
+        self._need_room(picture, 2 if self.fill == "edge" else 5)
         if self.fill == "edge":
             pixels = self._pad(picture, "replicate")
         else:
@@ -163,6 +167,7 @@ class Canvas(Lens):
         return View(pixels, self.mask(height, width, self.overlap).to(picture.device))
 
     def put(self, picture: Tensor, pixels: Tensor, assets: Assets) -> Tensor:
+        self._need_room(picture, 3)
         below = self._pad(picture, "constant")
         mask = self.mask(picture.shape[1], picture.shape[2], self.blend).to(picture.device)
         return composite(below, with_channels_of(pixels, below), mask)
@@ -176,6 +181,17 @@ class Canvas(Lens):
         columns = _distance(width, self.left, self.right)
         levels = ramp(1 - torch.arange(reach + 2) / (reach + 1), self.profile)
         return levels[torch.minimum(rows[:, None], columns[None, :]).clamp(max=reach + 1)][None]
+
+    def _need_room(self, picture: Tensor, copies: int) -> None:
+        """Raises ValueError unless there is room for some copies of the canvas, and its masks."""
+        height, width = self.view_size(*picture.shape[1:3])
+        batch, channels = picture.shape[0], picture.shape[-1]
+        need_room(
+            height * width * (batch * channels * picture.element_size() * copies + MASK_WORK),
+            f"A canvas of {width}x{height} pixels" + (f", {batch} times," if batch > 1 else ""),
+            "add less room, or start from a smaller picture",
+            picture.device,
+        )
 
     def _pad(self, picture: Tensor, mode: str) -> Tensor:
         sides = (self.left, self.right, self.top, self.bottom)

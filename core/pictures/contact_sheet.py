@@ -14,9 +14,12 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..loop.lens import resize
+from ..loop.room import need_room
 
 BACKGROUND, INK = 0.11, 0.92
 LARGEST_SHEET = 4096
+MOST_PIXELS = 2**27
+"""Pixels of all cells together: cells of a larger sheet are smaller than asked for."""
 SMALLEST_CELL = 192
 """Pictures are enlarged to this, so that there is room for their labels."""
 MOST_LINES = 3
@@ -69,7 +72,10 @@ def contact_sheet(
 
     `columns`: how many in a row (default: a sheet that is about square). `cell`: the longer side of a cell in
     pixels (default: that of the first picture, at least 192, and less where the sheet would be larger than
-    4096). Raises ValueError without a picture, or if pictures and labels are not equally many.
+    4096); less where the cells together would have more than MOST_PIXELS.
+
+    Raises ValueError without a picture, if pictures and labels are not equally many, or where memory is too
+    small for the sheet.
     """
     sheet: Tensor | None = None
     count = 0
@@ -80,6 +86,8 @@ def contact_sheet(
             layout = _layout(len(labels), picture.shape[0], picture.shape[1], columns, cell)
             labeller = Labeller(labels, layout)
             layout = replace(layout, strip=labeller.height)
+            height, width = layout.size()
+            need_room(height * width * 3 * 4, f"A sheet of {width}x{height} pixels", "lower the cell")
             sheet = torch.full((*layout.size(), 3), BACKGROUND)
         y, x = layout.corner(count - 1)
         sheet[y : y + layout.height, x : x + layout.width] = _letterboxed(picture, layout)
@@ -101,6 +109,7 @@ def _layout(count: int, height: int, width: int, columns: int | None, cell: int 
     rows = math.ceil(count / columns)
     room = LARGEST_SHEET / max(columns * width, rows * height)
     scale = cell / longer if cell else min(max(1.0, SMALLEST_CELL / longer), room)
+    scale = min(scale, math.sqrt(MOST_PIXELS / (columns * width * rows * height)))
     height, width = (max(1, round(side * scale)) for side in (height, width))
     return _Layout(columns, rows, height, width, 0, max(6, max(height, width) // 40))
 

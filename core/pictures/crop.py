@@ -15,8 +15,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from ..loop.door import LONGEST_SIDE
-from ..loop.lens import Assets, Lens, Limits, View, composite_into, resize, with_channels_of
+from ..loop.door import LONGEST_SIDE, Limits
+from ..loop.lens import Assets, Lens, View, composite_into, resize, with_channels_of
 from .canvas import round_up
 from .masks import feather, grow, label, resize_mask
 

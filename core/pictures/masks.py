@@ -15,6 +15,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
+from ..loop.room import need_room
+
 PROFILES = ("linear", "cosine", "gaussian")
 SPREAD = 3.0
 """Standard deviations from the middle of a gaussian ramp to either end."""
@@ -164,17 +166,31 @@ def split_objects(mask: Tensor, limit: int) -> Tensor:
     """The mask's separate objects `[N, H, W]`, largest first, at most `limit`.
 
     Objects are connected (diagonals too) parts above 0, with the mask's own levels; those of a batch
-    follow one another. Without any, one mask of zeros.
+    follow one another. Without any, one mask of zeros. Raises ValueError where memory is too small for them.
     """
-    found: list[tuple[int, Tensor]] = []
-    for one in mask:
+    # Chosen first, made then: noise has a million objects.
+    found: list[tuple[int, int, int]] = []
+    labelled = []
+    for index, one in enumerate(mask):
         labels, count = label(one > 0, diagonals=True)
-        numbers = torch.from_numpy(labels).to(one.device)
-        sizes = torch.bincount(numbers.flatten(), minlength=count + 1)[1:]
-        for index in sizes.argsort(descending=True, stable=True)[:limit].tolist():
-            found.append((int(sizes[index]), torch.where(numbers == index + 1, one, 0)))
+        labelled.append(torch.from_numpy(labels).to(one.device))
+        sizes = torch.bincount(labelled[-1].flatten(), minlength=count + 1)[1:]
+        best = sizes.argsort(descending=True, stable=True)[:limit].tolist()
+        found += [(int(sizes[number]), index, number + 1) for number in best]
     found.sort(key=lambda item: -item[0])
-    return torch.stack([one for _, one in found[:limit]]) if found else torch.zeros_like(mask[:1])
+    chosen = found[:limit]
+    if not chosen:
+        return torch.zeros_like(mask[:1])
+    need_room(
+        len(chosen) * mask[0].nbytes,
+        f"{len(chosen)} objects of {mask.shape[2]}x{mask.shape[1]} pixels",
+        "lower max_objects",
+        mask.device,
+    )
+    objects = mask.new_empty(len(chosen), *mask.shape[1:])
+    for target, (_, index, number) in zip(objects, chosen, strict=True):
+        torch.mul(mask[index], labelled[index] == number, out=target)
+    return objects
 
 
 def pool_to_latent(mask: Tensor, multiple: int = 8, how: str = "max") -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..loop.lens import View
 from ..loop.plan import content_hash
+from ..loop.room import need_room
 from .crop import Box, Crop, ViewSize, bounds, take_mask
 
 
@@ -73,17 +74,34 @@ def crop_for_inpaint(
         boxes.append(_union(found).padded(padding).within(*frame) if found else Box(0, 0, *frame))
         groups.append(masks[:2])
     largest = Box(0, 0, max(box.height for box in boxes), max(box.width for box in boxes))
+    fitted: list[tuple[Box, tuple[int, int]]] = []
+    for box in boxes:
+        grown = box if size.target else box.grown_to(largest.height, largest.width, frame)
+        fitted.append(size.fit(grown, frame))
+    _need_room(picture, fitted)
     assets: dict[str, Tensor] = {}
     crops = []
-    for box, masks in zip(boxes, groups, strict=True):
-        if not size.target:
-            box = box.grown_to(largest.height, largest.width, frame)
-        box, view = size.fit(box, frame)
+    for (box, view), masks in zip(fitted, groups, strict=True):
         parts = [take_mask(mask, box) for mask in masks]
         names = [content_hash(part) for part in parts]
         assets.update(zip(names, parts, strict=True))
         crops.append(Crop(box.top, box.left, box.height, box.width, *view, names[0], names[1]))
     return Stitch(picture, tuple(crops), assets)
+
+
+def _need_room(picture: Tensor, fitted: list[tuple[Box, tuple[int, int]]]) -> None:
+    """Raises ValueError unless there is room for crops of these boxes and views, and for making them."""
+    pixel = len(picture) * picture.shape[-1] * picture.element_size()
+    areas = [(box.height * box.width, view[0] * view[1]) for box, view in fitted]
+    held = sum(2 * 4 * box + view * (2 * pixel + 8 * len(picture)) for box, view in areas)
+    count = len(fitted) * len(picture)
+    height, width = fitted[0][1]
+    need_room(
+        held + max(box * 3 * pixel + view * pixel for box, view in areas),
+        f"{count} crop{'s' if count > 1 else ''} at {width}x{height}",
+        "choose a smaller size, an aspect ratio nearer to the mask's, or fewer masks",
+        picture.device,
+    )
 
 
 def _union(boxes: list[Box]) -> Box:

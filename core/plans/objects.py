@@ -11,6 +11,7 @@ from torch import Tensor
 from ..fills.fill import Fill
 from ..loop.door import check_text, text_size
 from ..loop.plan import Plan, Step, content_hash
+from ..loop.room import need_room
 from ..pictures.canvas import Canvas
 from ..pictures.crop import Box, Crop, ViewSize, blended, bounds, take_mask
 from ..pictures.masks import grow
@@ -56,6 +57,11 @@ class ObjectEdits:
     def plan(self, masks: Tensor) -> Plan:
         """A step an object of `masks` `[N, H, W]`; masks of zeros are skipped."""
         order = self._order(masks)
+        need_room(
+            sum(self._held(masks[index : index + 1]) for index in order) + 6 * masks[:1].nbytes,
+            f"Planning {len(order)} objects",
+            "plan fewer of them, or lower `padding`",
+        )
         check_text(2 * len(order) * max(map(text_size, self.prompts)))
         assets: dict[str, Tensor] = {}
         steps = [self._step(index, masks[index : index + 1], assets) for index in order]
@@ -63,6 +69,13 @@ class ObjectEdits:
             nothing = Canvas(0, 0, 0, 0)
             steps = [Step("", 1, self.cfg, 0.0, self.seed, "nothing is masked", lens=nothing)]
         return Plan(tuple(steps), assets)
+
+    def _held(self, mask: Tensor) -> int:
+        """Bytes of the two masks of an object's crop."""
+        box = bounds(mask)
+        reach = self.grow + self.blend + self.padding
+        inner = box.padded(reach).within(*mask.shape[1:3]) if box else Box(0, 0, 0, 0)
+        return 2 * inner.height * inner.width * mask.element_size()
 
     def _order(self, masks: Tensor) -> list[int]:
         boxes = {i: box for i, mask in enumerate(masks) if (box := bounds(mask[None]))}

@@ -6,6 +6,7 @@ next, so that the picture grows outwards and every pass continues something.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,7 @@ from ..fills.fill import Fill
 from ..loop.door import check_text, text_size
 from ..loop.lens import Chain
 from ..loop.plan import Plan, Step, content_hash
+from ..loop.room import need_room
 from ..pictures.canvas import Canvas, Sides, check_overlap
 from ..pictures.crop import Box, Crop
 from ..pictures.masks import ramp
@@ -27,6 +29,9 @@ from ..tiles.tiles import fit_axis
 
 SMALLEST_PASS = 256
 MULTIPLE = 8
+MOST_PASSES = 2500
+WORK = 24
+"""Bytes of masks that a plan holds and makes for each pixel of its canvas, passes overlapping."""
 CONTEXT = 4
 """A pass shares at least 1 / CONTEXT of its window with the one beside it."""
 
@@ -83,6 +88,8 @@ class Outpainting:
         self.check(height, width)
         canvas = Canvas(*self.sides, blend=self.blend, profile=self.profile)
         picture = self._picture(height, width)
+        size = canvas.view_size(height, width)
+        need_room(math.prod(size) * WORK, f"Planning a canvas of {size[1]}x{size[0]} pixels", "add less room")
         passes = self.passes(height, width)
         if not passes:  # nothing to paint: the picture as it is, or cut
             return Plan((Step(self._at(self.prompts, 0), 1, self.cfg, 0.0, self.seed, "cut", lens=canvas),))
@@ -114,6 +121,12 @@ class Outpainting:
         limit = self.pass_size // MULTIPLE * MULTIPLE
         shared = max(self.overlap, limit // CONTEXT)
         axes = [fit_axis(length, limit, shared, fit=False) for length in size]
+        count = len(axes[0].starts) * len(axes[1].starts)
+        if count > MOST_PASSES:
+            raise ValueError(
+                f"This canvas of {size[1]}x{size[0]} pixels would take {count:,} passes, and a plan has at "
+                f"most {MOST_PASSES:,}: raise `pass_size`, or lower `overlap`."
+            )
         boxes = [Box(y, x, axes[0].tile, axes[1].tile) for y in axes[0].starts for x in axes[1].starts]
         known = _Cells(size, [picture, *boxes])
         known.add(picture)

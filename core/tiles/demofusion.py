@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..loop.door import LONGEST_SIDE, Limits
 from ..loop.plan import ExtraValue
 
 SIGMA_1, SIGMA_2 = 1.0, 0.01
@@ -25,6 +26,10 @@ class DemoFusion(ExtraValue):
     """Settings of a phase: `scale` is s, the alphas are exponents (higher lets go earlier); 1 is plain."""
 
     kind: ClassVar[str] = "demofusion"
+    limits: ClassVar[Limits] = {
+        "scale": (1, LONGEST_SIDE),
+        **dict.fromkeys(("alpha1", "alpha2", "alpha3"), (0.01, 100.0)),
+    }
 
     scale: int = 1
     alpha1: float = 3.0

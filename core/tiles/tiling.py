@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from ..loop.door import LONGEST_SIDE, Limits
 from ..loop.plan import ExtraValue
 from .blend import Blend
 from .tiles import TileLayout, fit_layout
@@ -31,6 +32,12 @@ class Tiling(ExtraValue):
     """
 
     kind: ClassVar[str] = "tiled"
+    limits: ClassVar[Limits] = {
+        "tile": (0, LONGEST_SIDE),
+        "overlap": (0, LONGEST_SIDE),
+        "batch": (1, 64),
+        "skip_flat": (0.0, 1.0),
+    }
 
     tile: int = 0
     overlap: int = 128

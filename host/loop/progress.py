@@ -53,8 +53,14 @@ class Progress:
 
 
 def send_event(name: str, data: dict) -> None:
-    """A message to the front end that queued this run, with its node."""
+    """A message to the page that queued this run, with its node.
+
+    A job that came without a page (over the API) has none, and then nobody is told: without an address the
+    host would tell every page, also those of other users.
+    """
     server = PromptServer.instance
+    if server.client_id is None:
+        return
     context = get_executing_context()
     node = context.node_id if context else None
     server.send_sync(name, {"node": node} | data, server.client_id)
@@ -63,9 +69,11 @@ def send_event(name: str, data: dict) -> None:
 def send_preview(preview: tuple) -> None:
     """A preview picture, as the host's own progress handler sends it, without the state of all nodes."""
     server = PromptServer.instance
+    if server.client_id is None:
+        return
     context = get_executing_context()
     metadata_feature = "supports_preview_metadata"
-    client = server.client_id or ""
+    client = server.client_id
     if context is None or not feature_flags.supports_feature(
         server.sockets_metadata, client, metadata_feature
     ):

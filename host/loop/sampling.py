@@ -17,6 +17,7 @@ from torch.nn import functional
 from ...core.loop.engine import Sampled
 from ...core.loop.lens import View
 from ...core.loop.plan import Plan, Step
+from ...core.loop.room import need_room
 from ...core.pictures.masks import pool_to_latent
 from .moment import Conditioner, Extras, Moment, Needs, bound, chain
 from .progress import Progress
@@ -56,13 +57,17 @@ class StepSampler:
         for conditioner in chain(self.conditioner):
             conditioner.check(self.model, self.vae, self.plan)
         height, width = self.size if picture is None else picture.shape[1:3]
+        batch, need = 1 if picture is None else len(picture), 0
         for number, step in enumerate(self.plan.steps, 1):
             for does, value in (bound(extra, self.extras) for extra in step.extras):
                 self._hold([does.needs(value)], picture is not None or number > 1)
                 does.check(value, self.model, self.vae)
-            if min(step.lens.view_size(height, width)) < 1:
+            view = step.lens.view_size(height, width)
+            if min(view) < 1:
                 raise ValueError(f"Step {number} of the plan works on an empty picture: check its size.")
             height, width = step.lens.size(height, width)
+            need = max(need, batch * 3 * 4 * 3 * (view[0] * view[1] + height * width))
+        need_room(need, "The largest picture of this plan", "lower its size, or use fewer pictures at once")
 
     def _hold(self, needs: Iterable[Needs | None], has_picture: bool) -> None:
         for one in filter(None, needs):

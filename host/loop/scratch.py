@@ -11,6 +11,18 @@ import comfy.model_management
 import torch
 from torch import Tensor
 
+from ...core.loop.room import ask_devices
+
+
+def know_devices() -> None:
+    """Tells the core how much memory graphics cards have free, as the host counts it."""
+
+    def free(device: torch.device) -> int:
+        told: Any = comfy.model_management.get_free_memory(device)
+        return int(told)
+
+    ask_devices(free)
+
 
 class Scratch:
     """Makes tensors of one dtype. `share` is how much of a place's free memory one tensor may take.

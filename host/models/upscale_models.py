@@ -13,6 +13,7 @@ import folder_paths
 import torch
 from torch import Tensor, nn
 
+from ...core.loop.room import need_room
 from ...core.pictures.resize import lanczos
 from ...core.pictures.srcnn import SRCNN, sharpen_luma, srcnn_from
 from ...core.tiles.blend import TileWeights
@@ -81,6 +82,7 @@ def upscale(
     the network is given. The fourth channel is alpha: it is resampled by Lanczos. Raises ValueError for
     something that is no upscaler.
     """
+    _need_room(image, height, width, getattr(upscaler, "scale", 1))
     if upscaler is None:
         return lanczos(image, height, width)
     if not isinstance(upscaler, SRCNN):
@@ -91,9 +93,24 @@ def upscale(
                 f"`upscale_model` takes an image upscaler; got {type(upscaler).__name__}. "
                 "Connect Load Upscale Model."
             )
-    colour, alpha = image[..., :3].float(), image[..., 3:].float()
-    made = torch.stack([_upscale_one(one, height, width, upscaler, tile, overlap) for one in colour])
-    return torch.cat([made, lanczos(alpha, height, width)], -1) if alpha.shape[-1] else made
+    made = torch.empty(len(image), height, width, image.shape[-1])
+    for one, target in zip(image.float(), made, strict=True):
+        target[..., :3] = _upscale_one(one[..., :3], height, width, upscaler, tile, overlap)
+        if target.shape[-1] > 3:
+            target[..., 3:] = lanczos(one[None, ..., 3:], height, width)[0]
+    return made
+
+
+def _need_room(image: Tensor, height: int, width: int, scale: int) -> None:
+    """Raises ValueError unless there is room for the result, and for the largest picture on the way to it."""
+    batch, *size, channels = image.shape
+    steps = passes((size[0], size[1]), (height, width), scale) if scale > 1 else []
+    largest = max([height * width, *(h * w * scale**2 for h, w in steps)])
+    need_room(
+        batch * height * width * channels * 4 + largest * 3 * 4 * 3,
+        f"Upscaling {batch} picture{'s' if batch > 1 else ''} to {width}x{height} pixels",
+        "lower the factor or the size, or upscale fewer pictures at once",
+    )
 
 
 def _upscale_one(

@@ -1,0 +1,55 @@
+"""What every node does before and around its work: numbers are checked, and want of memory is one sentence.
+
+The host checks what stands in a widget, not what a link brings: a sum or a list can be anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import wraps
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..core.loop.room import in_words
+
+
+def guarded(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
+    """The node itself, with its `execute` behind both."""
+    execute = node.execute.__func__
+
+    @wraps(execute)
+    def checked(cls, *given, **named):
+        check_numbers(node.SCHEMA or node.GET_SCHEMA(), named)
+        with in_words():
+            return execute(cls, *given, **named)
+
+    node.execute = classmethod(checked)
+    return node
+
+
+def check_numbers(schema: io.Schema, values: Mapping[str, Any]) -> None:
+    """Raises ValueError for a number that the widget of that name could not have."""
+    _check(schema.inputs or [], values, schema.display_name or schema.node_id)
+
+
+def _check(inputs: Iterable[io.Input], values: Mapping[str, Any], node: str) -> None:
+    for one in inputs:
+        value = values.get(one.id)
+        if isinstance(one, io.DynamicCombo.Input) and isinstance(value, Mapping):
+            chosen = next((option for option in one.options if option.key == value.get(one.id)), None)
+            _check(chosen.inputs if chosen else [], value, node)
+        elif isinstance(one, io.Int.Input | io.Float.Input) and value is not None:
+            number, low, high = isinstance(one, io.Int.Input), one.min, one.max
+            kinds, kind = ((int,), "a whole number") if number else ((int, float), "a number")
+            low, high = -(2**63) if low is None else low, 2**64 if high is None else high
+            if type(value) not in kinds or not low <= value <= high:
+                raise ValueError(
+                    f"`{one.id}` of {node} takes {kind} from {low} to {high}, and {_shown(value)} came: "
+                    "look at the node that is connected to it."
+                )
+
+
+def _shown(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value) if type(value) is int else repr(value)
+    return text if len(text) <= 40 else "something long"
