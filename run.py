@@ -176,12 +176,13 @@ def parse() -> argparse.Namespace:
     demo.add_argument("--checkpoint", metavar="FILE", help="your own checkpoint instead of the embedded one")
     demo.add_argument("--image", metavar="FILE", help="the picture to start from")
     demo.add_argument("--script", metavar="TEXT", help='what to do: "{oil painting} a cat; (a dog:1.2)"')
-    commands.add_parser("test", help="ruff, pyright and every test")
+    test = commands.add_parser("test", help="ruff, pyright and every test")
+    test.add_argument("--release", action="store_true", help="also what may wait until then: translations")
     serve = commands.add_parser("serve", help="ComfyUI's web page with this pack")
     serve.add_argument("--port", type=int, default=8188)
     bench = commands.add_parser("bench", help="the measurements")
     bench.add_argument("name", nargs="?", help="one of them (a file in bench/)")
-    for command in (demo, serve, bench, commands.choices["test"]):
+    for command in (demo, serve, bench, test):
         command.add_argument(
             "--comfyui", metavar="PATH", default=os.environ.get("COMFYUI_PATH"), help="use your own ComfyUI"
         )
@@ -206,6 +207,8 @@ def main() -> int:
         rest += ["--script", args.script] if args.script else []
     elif args.command == "serve":
         rest = ["--port", str(args.port)]
+    elif args.command == "test":
+        rest = ["--release"] if args.release else []
     elif args.command == "bench":
         rest = [args.name] if args.name else []
     module = "bench" if args.command == "bench" else f"tools.{args.command}"

@@ -1,12 +1,13 @@
 """English of the front end's locale files, taken from where it is written: the node schemas and js/isi.js.
 
 `.venv/bin/python -m tools.locales` rewrites locales/en. The other languages in locales/ are written by hand,
-text by text for the same keys.
+text by text for the same keys; where one lacks a text or a help page, English stands in until a release.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -16,6 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 LOCALES = ROOT / "locales"
 WORDS = ROOT / "js" / "lib" / "words"
 REWRITE = ".venv/bin/python -m tools.locales"
+LETTERS = {"zh": re.compile(r"[\u4e00-\u9fff]"), "ko": re.compile(r"[\uac00-\ud7a3]")}
+"""The languages besides English, and the letters by which a text is seen to be in one."""
+SAME = ("name", "display_name")
+"""What may be the same in every language."""
 MESSAGE_SYNTAX = re.compile(r"[{}@|]")
 Texts = dict[str, dict[str, Any]]
 
@@ -134,21 +139,68 @@ def category_texts(nodes: dict[str, Any]) -> Texts:
     }
 
 
-def main() -> None:
-    from tests.host.harness import Host
+def releasing() -> bool:
+    """Whether a release is tested (`run.py test --release`): English stands in for nothing any more."""
+    return os.environ.get("ISI_RELEASE") == "1"
 
-    with tempfile.TemporaryDirectory() as base:
-        nodes = Host(Path(base)).nodes
-    (LOCALES / "en").mkdir(parents=True, exist_ok=True)
+
+def untranslated(language: str, text: str) -> bool:
+    """Whether a text has no letter of its language: English stands in for it until a release."""
+    return not LETTERS[language].search(text)
+
+
+def stood_in(full: Texts, translated: Texts, language: str) -> Texts:
+    """`translated` in the order of `full` English, which stands in for what is not translated yet."""
+    texts: Texts = {}
+    for key, value in full.items():
+        known = translated.get(key)
+        if isinstance(value, dict):
+            texts[key] = stood_in(value, known if isinstance(known, dict) else {}, language)
+        elif known is None or (key not in SAME and untranslated(language, known)):
+            texts[key] = MESSAGE_SYNTAX.sub("", value) if key == "tooltip" else value
+        else:
+            texts[key] = known
+    return texts
+
+
+def stand_in_pages(docs: Path = ROOT / "js" / "docs") -> None:
+    """English help pages for those that no one has translated yet."""
+    for page in docs.glob("*/en.md"):
+        text = page.read_text("utf-8")
+        for language in LETTERS:
+            other = page.with_name(f"{language}.md")
+            if not other.exists() or untranslated(language, other.read_text("utf-8")):
+                other.write_text(text, "utf-8")
+
+
+def write(nodes: dict[str, Any]) -> None:
+    """Writes locales/en, and English into what Chinese and Korean lack."""
+    nodes_in_full = node_texts(nodes)
     files = {
-        "nodeDefs": english(node_texts(nodes)),
+        "nodeDefs": english(nodes_in_full),
         "settings": page_texts("settings"),
         "commands": page_texts("commands"),
         "main": category_texts(nodes),
     }
     for name, texts in files.items():
-        text = json.dumps(texts, indent=2, ensure_ascii=False) + "\n"
-        (LOCALES / "en" / f"{name}.json").write_text(text, "utf-8")
+        save("en", name, texts)
+    for language in LETTERS:
+        for name, texts in (files | {"nodeDefs": nodes_in_full}).items():
+            save(language, name, stood_in(texts, load(language, name), language))
+    stand_in_pages()
+
+
+def save(language: str, name: str, texts: Texts) -> None:
+    text = json.dumps(texts, indent=2, ensure_ascii=False) + "\n"
+    (LOCALES / language / f"{name}.json").write_text(text, "utf-8")
+
+
+def main() -> None:
+    from tests.host.harness import Host
+
+    with tempfile.TemporaryDirectory() as base:
+        nodes = Host(Path(base)).nodes
+        write(nodes)
 
 
 if __name__ == "__main__":

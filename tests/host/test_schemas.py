@@ -102,6 +102,10 @@ def golden() -> Schemas:
     return json.loads(GOLDEN.read_text("utf-8"))
 
 
+def write(current: Schemas) -> None:
+    GOLDEN.write_text(json.dumps(current, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
 def test_saved_graphs_keep_working(host):
     assert broken(golden(), described(host)) == [], "Put these back; graphs that people saved hold them."
 
@@ -197,8 +201,7 @@ def main() -> None:
         current = described(Host(Path(base)))
     if GOLDEN.exists() and not force and (losses := broken(golden(), current)):
         raise SystemExit("Saved graphs hold these:\n" + "\n".join(losses))
-    GOLDEN.parent.mkdir(exist_ok=True)
-    GOLDEN.write_text(json.dumps(current, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    write(current)
 
 
 if __name__ == "__main__":

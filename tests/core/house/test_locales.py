@@ -4,14 +4,13 @@ import re
 
 import pytest
 
-from tools.locales import LOCALES, MESSAGE_SYNTAX, REWRITE, flat, load, page_texts
+from tools.locales import LETTERS, LOCALES, MESSAGE_SYNTAX, REWRITE, flat, load, page_texts, releasing
 
 FILES = ("nodeDefs", "settings", "commands", "main")
-SCRIPTS = {"zh": re.compile(r"[\u4e00-\u9fff]"), "ko": re.compile(r"[\uac00-\ud7a3]")}
 ESCAPED = re.compile(r"\{'[{}@|]'\}")
 # What people type or look for: paths and files, ids and input names, node classes, settings of the script.
 FIXED = re.compile(r"\w+/[\w.]*\w|[\w-]+\.pt\b|\b\w+_\w+\b|\b[A-Z]\w*?[a-z][A-Z]\w+|\{'@'\}\w+=")
-texts = pytest.mark.parametrize("language", SCRIPTS)
+texts = pytest.mark.parametrize("language", LETTERS)
 files = pytest.mark.parametrize("name", FILES)
 
 
@@ -25,7 +24,7 @@ def test_english_is_what_the_page_registers(part):
 
 
 def test_no_language_is_unchecked():
-    assert {folder.name for folder in LOCALES.iterdir()} == {"en", *SCRIPTS}
+    assert {folder.name for folder in LOCALES.iterdir()} == {"en", *LETTERS}
 
 
 @files
@@ -43,8 +42,13 @@ def test_everything_is_translated(language, name):
     left = [
         key
         for key, text in words(language, name).items()
-        if not text.strip() or not (key.endswith(".name") or SCRIPTS[language].search(text))
+        if not text.strip() or not (key.endswith(".name") or LETTERS[language].search(text))
     ]
+    if not releasing():
+        said = words("en", name)  # English stands in until a release
+        left = [
+            key for key in left if words(language, name)[key] != said.get(key, words(language, name)[key])
+        ]
     # What is the same in every language: a node that is called after a model.
     assert [key for key in left if not key.endswith("ICLight.display_name")] == []
 
@@ -70,7 +74,7 @@ def test_display_names_keep_the_prefix(language):
     assert len(set(names.values())) == len(names)
 
 
-@pytest.mark.parametrize("language", ["en", *SCRIPTS])
+@pytest.mark.parametrize("language", ["en", *LETTERS])
 @files
 def test_the_front_end_can_read_every_text(language, name):
     """Descriptions are compiled as messages; tooltips by some versions only, so they hold no escapes."""

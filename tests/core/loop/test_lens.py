@@ -21,6 +21,8 @@ from isi.core.loop.lens import (
 from isi.core.pictures.canvas import Canvas
 from isi.core.pictures.crop import Crop, take_mask
 
+from .laws import hold
+
 FILLS = ["neutral", "edge", "blur", "telea", "navier-stokes", "patch noise"]
 
 
@@ -181,6 +183,13 @@ def test_law_4_sizes_are_known_before_and_inputs_are_not_written(case):
 @given(case=cases(scale=True))
 def test_every_lens_survives_json(case):
     assert lens_from_json(case.lens.to_json()) == case.lens
+
+
+@settings(max_examples=40, deadline=None)
+@given(case=cases(scale=False))
+def test_the_laws_that_a_strangers_lens_is_held_to_hold_for_ours(case):
+    opaque = case.picture[..., :3]  # a canvas makes what is new opaque, whatever the view says
+    hold(case.lens, opaque if isinstance(case.lens, Canvas | Chain) else case.picture, case.assets)
 
 
 @pytest.mark.parametrize("size", [(7, 5), (16, 16), (40, 33)])
