@@ -12,7 +12,7 @@ CATEGORY = "ISI/concat models"
 KIND_OPTIONS = ["auto", *concat.SUPPORTED]
 
 
-def kind_input() -> io.Combo.Input:
+def concat_kind_input() -> io.Combo.Input:
     return io.Combo.Input(
         "kind",
         options=KIND_OPTIONS,
@@ -98,7 +98,7 @@ class ConcatConditioning(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="The prompt, or the instruction for an edit."),
                 io.Conditioning.Input("negative", tooltip="The negative prompt."),
                 io.Vae.Input("vae", tooltip="The VAE that belongs to the model."),
-                kind_input(),
+                concat_kind_input(),
                 io.Image.Input(
                     "image", optional=True, tooltip="The picture to edit, upscale, inpaint, relight or vary."
                 ),
@@ -293,7 +293,7 @@ class ConcatConditioner(io.ComfyNode):
             "on the picture that the last one made: 'make it night; add snow; turn the car red'.",
             search_aliases=["concat", "instruct pix2pix loop", "edit loop", "iterate", "conditioner"],
             inputs=[
-                kind_input(),
+                concat_kind_input(),
                 image_cfg_input(),
                 *picture_inputs(),
                 sockets.Conditioner.Input(

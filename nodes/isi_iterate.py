@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..core.language.script import ScriptError, parse
 from ..core.loop.drift import REFERENCES, DriftLock
-from ..core.loop.memory import BLENDS, CARRIES, Memory
+from ..core.loop.memory import CARRIES, MEMORY_BLENDS, Memory
 from ..core.loop.schedule import CURVES, SEED_MODES, make_plan
 from ..core.loop.settle import Settle
 from ..host.conditioning.control_net import HINTS, ControlNetConditioner
@@ -203,7 +203,7 @@ class MemoryNode(io.ComfyNode):
                     "drift lock either.",
                 ),
                 io.Combo.Input(
-                    "blend", options=list(BLENDS), default="last",
+                    "blend", options=list(MEMORY_BLENDS), default="last",
                     tooltip="last: only the last result. ema: m = (1 - amount) m + amount result. "
                     "anchor: (1 - amount) result + amount first picture.",
                 ),

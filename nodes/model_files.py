@@ -10,7 +10,7 @@ from ..host.models.model_loading import load_model_file
 CHOICES = ["auto", *UNETS]
 
 
-def kind_input(options: list[str]) -> io.Combo.Input:
+def file_kind_input(options: list[str]) -> io.Combo.Input:
     return io.Combo.Input(
         "kind",
         options=options,
@@ -48,7 +48,7 @@ class InspectModel(io.ComfyNode):
             ],
             inputs=[
                 io.Combo.Input("file", options=model_files(), tooltip="Any model or LoRA file."),
-                kind_input([*CHOICES, "ic-light-delta"]),
+                file_kind_input([*CHOICES, "ic-light-delta"]),
             ],
             outputs=kind_outputs(),
             is_output_node=True,
@@ -75,7 +75,7 @@ class ModelKindNode(io.ComfyNode):
             description="Tells what a loaded model is (inpainting, pix2pix, depth, IC-Light) and what it "
             "needs connected, patches included.",
             search_aliases=["model info", "detect model", "what is this model", "channels"],
-            inputs=[io.Model.Input("model", tooltip="Any loaded diffusion model."), kind_input(CHOICES)],
+            inputs=[io.Model.Input("model", tooltip="Any loaded diffusion model."), file_kind_input(CHOICES)],
             outputs=kind_outputs(),
             is_output_node=True,
         )
@@ -103,7 +103,7 @@ class LoadConcatModel(io.ComfyNode):
                 io.Combo.Input(
                     "file", options=model_files(MODELS), tooltip="A checkpoint or a diffusion model."
                 ),
-                kind_input(CHOICES),
+                file_kind_input(CHOICES),
             ],
             outputs=[
                 io.Model.Output("model", tooltip="The diffusion model; it remembers its kind."),

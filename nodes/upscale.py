@@ -6,7 +6,7 @@ from comfy_api.latest import io, ui
 
 from ..core.loop.schedule import parse_denoise
 from ..core.plans.upscale import Upscale, target_size, upscale_plan
-from ..core.tiles.blend import BLENDS
+from ..core.tiles.blend import TILE_BLENDS
 from ..core.tiles.demofusion import DemoFusion
 from ..core.tiles.tiling import WRAPS, Tiling
 from ..host.tiles.cost import estimate
@@ -30,7 +30,7 @@ def tiling_inputs() -> list:
             "12% of extra work at 64, 25% at 128.",
         ),
         io.Combo.Input(
-            "blend", options=list(BLENDS), default="cosine",
+            "blend", options=list(TILE_BLENDS), default="cosine",
             tooltip="How tiles fade into each other where they overlap.",
         ),
         io.Boolean.Input(

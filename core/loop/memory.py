@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 Carry = Literal["image", "latent"]
-Blend = Literal["last", "ema", "anchor"]
+MemoryBlend = Literal["last", "ema", "anchor"]
 CARRIES: tuple[Carry, ...] = get_args(Carry)
-BLENDS: tuple[Blend, ...] = get_args(Blend)
+MEMORY_BLENDS: tuple[MemoryBlend, ...] = get_args(MemoryBlend)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Memory:
     """
 
     carry: Carry = "image"
-    blend: Blend = "last"
+    blend: MemoryBlend = "last"
     amount: float = 0.0
 
     def to_json(self) -> dict[str, Any]:

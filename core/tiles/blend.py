@@ -13,11 +13,11 @@ from torch import Tensor
 
 from .tiles import Axis, Tile, TileLayout
 
-Blend = Literal["cosine", "linear", "gaussian"]
-BLENDS: tuple[Blend, ...] = ("cosine", "linear", "gaussian")
+TileBlend = Literal["cosine", "linear", "gaussian"]
+TILE_BLENDS: tuple[TileBlend, ...] = ("cosine", "linear", "gaussian")
 
 
-def axis_weights(axis: Axis, blend: Blend, margin: int = 0) -> Tensor:
+def axis_weights(axis: Axis, blend: TileBlend, margin: int = 0) -> Tensor:
     """Weights `[tiles, tile]` float32 that sum to one at each cell of the axis.
 
     linear, cosine: a ramp over each overlap, straight or half a cosine; flat elsewhere. gaussian: a bell
@@ -36,7 +36,7 @@ def axis_weights(axis: Axis, blend: Blend, margin: int = 0) -> Tensor:
     return raw.float()
 
 
-def _raw(axis: Axis, index: int, blend: Blend, margin: int) -> Tensor:
+def _raw(axis: Axis, index: int, blend: TileBlend, margin: int) -> Tensor:
     """Weights `[tile]` of one tile before they are normalised."""
     cells = torch.arange(axis.tile, dtype=torch.float64) + 0.5
     overlaps = axis.overlaps()
@@ -66,7 +66,9 @@ def _inside(distance: Tensor, overlap: int, margin: int) -> Tensor:
 class TileWeights:
     """Blend weights of a layout, ready on a device: `weights[tile]` is `[h, w]`."""
 
-    def __init__(self, layout: TileLayout, blend: Blend, margin: int = 0, device: torch.device | None = None):
+    def __init__(
+        self, layout: TileLayout, blend: TileBlend, margin: int = 0, device: torch.device | None = None
+    ):
         self._rows = axis_weights(layout.rows, blend, margin).to(device)
         self._columns = axis_weights(layout.columns, blend, margin).to(device)
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from ..loop.door import LONGEST_SIDE, Limits
 from ..loop.plan import ExtraValue
-from .blend import Blend
+from .blend import TileBlend
 from .tiles import TileLayout, fit_layout
 
 Wrap = Literal["off", "horizontal", "both"]
@@ -41,7 +41,7 @@ class Tiling(ExtraValue):
 
     tile: int = 0
     overlap: int = 128
-    blend: Blend = "cosine"
+    blend: TileBlend = "cosine"
     batch: int = 1
     shift: bool = False
     wrap: Wrap = "off"

@@ -44,7 +44,7 @@ AUTOENCODER = {
 
 
 @dataclass(frozen=True)
-class Kind:
+class Member:
     """One member of the family: the channels of its first convolution, and its autoencoder."""
 
     channels: int
@@ -52,13 +52,13 @@ class Kind:
 
 
 KINDS = {
-    "base": Kind(4),
-    "depth": Kind(5),
-    "upscale-x4": Kind(7, vae="vae-f4"),
-    "instruct-pix2pix": Kind(8),
-    "inpaint": Kind(9),
-    "ic-light-fc": Kind(8),
-    "ic-light-fbc": Kind(12),
+    "base": Member(4),
+    "depth": Member(5),
+    "upscale-x4": Member(7, vae="vae-f4"),
+    "instruct-pix2pix": Member(8),
+    "inpaint": Member(9),
+    "ic-light-fc": Member(8),
+    "ic-light-fbc": Member(12),
 }
 
 

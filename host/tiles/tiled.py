@@ -45,7 +45,7 @@ LOW_DENOISE = 0.5
 
 
 @dataclass
-class Run:
+class TiledRun:
     """What lives for one sampling run: its conditions by tile, the detail of its picture, its progress."""
 
     guider: Any
@@ -81,7 +81,7 @@ class TiledHandler(comfy.context_windows.ContextHandlerABC):
     whole picture counts in each tile beside its own.
     """
 
-    run: Run | None = None
+    run: TiledRun | None = None
 
     def __init__(
         self, tiling: Tiling, prompts: Sequence[list] = (), share: float = 0.0, progress: bool = True
@@ -111,7 +111,7 @@ class TiledHandler(comfy.context_windows.ContextHandlerABC):
                 "row by row (ISI Upscale Cost shows the grid)."
             )
         handler = copy.copy(self)
-        handler.run = Run(guider, latent, max(1, len(sigmas) - 1))
+        handler.run = TiledRun(guider, latent, max(1, len(sigmas) - 1))
         if self.progress and not layout.whole:
             handler.run.progress = comfy.utils.ProgressBar(1)
         for i, prompt in enumerate(self.prompts):

@@ -84,9 +84,6 @@ def test_a_node_is_added_as_the_recipe_says(copy):
     assert len(files) <= 4
     readme = (copy / "README.md").read_text("utf-8")
     assert "| ISI Invert `ISI_Invert` | turns a picture into its negative |" in readme
-    for gate in ("check -q", "format --check -q"):
-        done = run(f".venv/bin/python -m ruff {gate}", copy)
-        assert done.returncode == 0, done.stdout
     # Until a release.
     house = "tests/core/house/test_help.py tests/core/house/test_locales.py"
     done = run(f".venv/bin/python -m pytest -q {house}", copy, ISI_RELEASE="1")

@@ -81,3 +81,15 @@ def test_every_room_is_listed_and_small(hall):
         assert len(files) <= FILES_OF_A_ROOM, f"{hall}/{room} has {len(files)} files"
     for path in (ROOT / hall).rglob("*.py"):
         assert len(path.read_text("utf-8").splitlines()) <= LINES_OF_A_FILE, path
+
+
+def test_a_class_or_type_has_one_name_and_a_name_one_class():
+    places: dict[str, list[str]] = {}
+    for path in [path for hall in ROOMS for path in (ROOT / hall).rglob("*.py")]:
+        for node in ast.parse(path.read_text("utf-8")).body:
+            names = [node.name] if isinstance(node, ast.ClassDef) else []
+            if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("Literal["):
+                names = [ast.unparse(target) for target in node.targets]
+            for name in names:
+                places.setdefault(name.lstrip("_"), []).append(str(path.relative_to(ROOT)))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}

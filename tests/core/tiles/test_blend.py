@@ -4,14 +4,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from isi.core.tiles.blend import BLENDS, TileWeights, axis_weights
+from isi.core.tiles.blend import TILE_BLENDS, TileWeights, axis_weights
 from isi.core.tiles.tiles import TileLayout, fit_axis
 
 
 @settings(deadline=None)
 @given(
-    st.sampled_from(BLENDS), st.integers(1, 300), st.integers(1, 60), st.integers(0, 40), st.integers(0, 12),
-    st.booleans(), st.floats(0, 1),
+    st.sampled_from(TILE_BLENDS), st.integers(1, 300), st.integers(1, 60), st.integers(0, 40),
+    st.integers(0, 12), st.booleans(), st.floats(0, 1),
 )  # fmt: skip
 def test_weights_sum_to_one(blend, length, extra, overlap, margin, wrap, shift):
     axis = fit_axis(length, overlap + extra, overlap, wrap=wrap).shifted(shift)
@@ -24,7 +24,7 @@ def test_weights_sum_to_one(blend, length, extra, overlap, margin, wrap, shift):
     assert (total - 1).abs().max() <= 1e-6
 
 
-@pytest.mark.parametrize("blend", BLENDS)
+@pytest.mark.parametrize("blend", TILE_BLENDS)
 @pytest.mark.parametrize("wrap", [False, True])
 def test_weights_sum_to_one_on_the_canvas_at_aspect_four_to_one(blend, wrap):
     layout = TileLayout(fit_axis(188, 112, 12, wrap=wrap), fit_axis(400, 27, 12, wrap=wrap))
@@ -35,7 +35,7 @@ def test_weights_sum_to_one_on_the_canvas_at_aspect_four_to_one(blend, wrap):
     assert (total - 1).abs().max() <= 1e-6
 
 
-@pytest.mark.parametrize("blend", BLENDS)
+@pytest.mark.parametrize("blend", TILE_BLENDS)
 @pytest.mark.parametrize("wrap", [False, True])
 def test_the_margin_of_inner_edges_counts_for_nothing(blend, wrap):
     axis = fit_axis(300, 90, 20, wrap=wrap)
