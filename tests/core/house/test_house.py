@@ -90,6 +90,6 @@ def test_a_class_or_type_has_one_name_and_a_name_one_class():
             names = [node.name] if isinstance(node, ast.ClassDef) else []
             if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("Literal["):
                 names = [ast.unparse(target) for target in node.targets]
-            for name in names:
-                places.setdefault(name.lstrip("_"), []).append(str(path.relative_to(ROOT)))
+            for name in (name for name in names if not name.startswith("_")):
+                places.setdefault(name, []).append(str(path.relative_to(ROOT)))
     assert {name: files for name, files in places.items() if len(files) > 1} == {}
