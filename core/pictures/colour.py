@@ -11,13 +11,13 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-Mode = Literal["per channel", "luma"]
-MODES: tuple[Mode, ...] = get_args(Mode)
+EqualizeMode = Literal["per channel", "luma"]
+MODES: tuple[EqualizeMode, ...] = get_args(EqualizeMode)
 
 _LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
 
 
-def equalize(picture: Tensor, mode: Mode = "per channel", strength: float = 1.0) -> Tensor:
+def equalize(picture: Tensor, mode: EqualizeMode = "per channel", strength: float = 1.0) -> Tensor:
     """`picture` `[B, H, W, C]` with every level as frequent as any other; each picture of the batch alone.
 
     "per channel" equalises each colour, which also removes a cast; "luma" equalises brightness and adds the

@@ -8,7 +8,7 @@
 - A mask at latent size: `masks.pool_to_latent`, maximum or mean of each cell's pixels.
 - A mask at the size of the picture beside it: `mask_beside`, bilinear, as the host's inpainting nodes.
 - Channels of a concat model: `core.models.concat`, each as the model was trained.
-- Levels of a fill's pyramid: `core.fills.pyramid`, bilinear, as in the paper.
+- Levels inside a fill or in mattes: `core.fills.pyramid` and its neighbours, each as its own paper has it.
 - A light or background beside a picture, hints under tiles: the host's own `common_upscale`, as its nodes do.
 """
 
