@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 from server import PromptServer
 
+from .keys.identity import watch_files
 from .loop import gallery
 from .loop.home import request_user, watch_users
 from .models import model_files
@@ -67,6 +68,7 @@ async def get_model(request: web.Request) -> web.Response:
 def register() -> None:
     """Adds the routes to ComfyUI's server; called once, when the pack is loaded."""
     watch_users(PromptServer.instance)
+    watch_files(PromptServer.instance)
     routes = PromptServer.instance.routes
     routes.get("/isi/runs/{name}")(get_run)
     routes.get("/isi/model")(get_model)

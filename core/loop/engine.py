@@ -136,11 +136,15 @@ def root_key(environment: Any) -> str:
     return _hash(["isi", VERSION, environment])
 
 
-def step_keys(root: str, plan: Plan) -> list[str]:
-    """A key a step: H(previous key, step). Equal keys mean equal pictures; labels do not count."""
+def step_keys(root: str, plan: Plan, facts: Sequence[Any] = ()) -> list[str]:
+    """A key a step: H(previous key, step, its facts). Equal keys mean equal pictures; labels do not count.
+
+    `facts` has a JSON value a step of what its words stand for, such as the contents of files that it names.
+    """
     keys, previous = [], root
-    for step in plan.steps:
-        previous = _hash([previous, {k: v for k, v in step.to_json().items() if k != "label"}])
+    for index, step in enumerate(plan.steps):
+        known = {k: v for k, v in step.to_json().items() if k != "label"}
+        previous = _hash([previous, known, facts[index] if facts else None])
         keys.append(previous)
     return keys
 

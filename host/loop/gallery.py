@@ -48,7 +48,8 @@ class Run:
     """ISI_RUN: a handle to the iterations of a run. Pictures stay in the store until asked for.
 
     `family` and `environment` are what its manifest says besides: whose versions it belongs to
-    (`host/loop/manifest.py`), and all but the steps that its pictures depend on.
+    (`host/loop/manifest.py`), and all but the steps that its pictures depend on. `changed` says in words why
+    it was made from its first step on.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Run:
     plan: Plan
     family: str = ""
     environment: Any = None
+    changed: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -87,6 +89,7 @@ class Run:
             "keys": self.keys,
             "plan": self.plan.to_json(),
             "environment": self.environment,
+            "changed": self.changed,
         }
         write_manifest(value, version, self.family or self.name)
 
@@ -143,7 +146,8 @@ def overview(name: str, first: int = 1, count: int = PAGE, user: str | None = No
 
     Only iterations `first` to `first + count - 1` are looked at; `next` is where to go on, or None.
     `versions` are the run's earlier versions, newest first, in the same form, with the time (s) when each was
-    `saved`. Raises ValueError where there is no such run, or none of its pictures.
+    `saved`; `changed` says what differed from the run before where it was made anew. Raises ValueError where
+    there is no such run, or none of its pictures.
     """
     check_run_name(name)
     gone = ValueError(f"There is no run named {name!r} any more: queue it again.")
@@ -158,7 +162,7 @@ def overview(name: str, first: int = 1, count: int = PAGE, user: str | None = No
     if not shown["iterations"] and first == 1 and shown["next"] is None:
         raise ValueError(f"The pictures of the run {name!r} are no longer in output/isi: queue it again.")
     earlier = [_shown(each, first, count) | {"saved": each["saved"]} for each in versions(value, user)]
-    return shown | {"versions": earlier}
+    return shown | {"changed": value.get("changed") or [], "versions": earlier}
 
 
 def _shown(value: Mapping[str, Any], first: int, count: int) -> dict[str, Any]:

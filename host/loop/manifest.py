@@ -87,7 +87,7 @@ def versions(value: dict[str, Any], user: str | None = None) -> Iterator[dict[st
     if not isinstance(family, str) or not (family == value["name"] or FAMILY.fullmatch(family)):
         return
     folder = home(user) / "runs" / "versions" / family
-    for path in _newest_first(folder):
+    for path in newest_first(folder):
         with suppress(OSError, ValueError):
             found = read_manifest(path)
             if found["keys"] != value["keys"] and found["saved"] <= value["saved"]:
@@ -100,8 +100,8 @@ def find_key(key: str, name: str = "") -> tuple[dict[str, Any], int] | None:
     A run that is named is looked at first, as it is now, then as it was; then all others, newest first.
     """
     runs = home() / "runs"
-    named = [manifest_path(name), *_newest_first(runs / "versions" / name)] if name else []
-    rest = _newest_first(runs, *(path for path in (runs / "versions").glob("*") if path.is_dir()))
+    named = [manifest_path(name), *newest_first(runs / "versions" / name)] if name else []
+    rest = newest_first(runs, *(path for path in (runs / "versions").glob("*") if path.is_dir()))
     wanted = key.encode()
     for path in [*named, *rest]:
         with suppress(OSError, ValueError):
@@ -126,7 +126,8 @@ def _stamped(folder: Path) -> list[tuple[int, int, Path]]:
     return found
 
 
-def _newest_first(*folders: Path) -> list[Path]:
+def newest_first(*folders: Path) -> list[Path]:
+    """The manifests in some folders."""
     return [path for _, _, path in sorted((f for folder in folders for f in _stamped(folder)), reverse=True)]
 
 

@@ -88,7 +88,7 @@ class Conditioner:
         """Raises ValueError before anything is sampled if this conditioner can't serve this model."""
 
     def identity(self) -> Any:
-        """All that the result depends on (models, tensors, numbers); `host.loop.fingerprint` hashes it."""
+        """All that the result depends on (models, tensors, numbers); `host.keys` hashes it."""
         raise NotImplementedError
 
     def condition(self, moment: Moment) -> Moment:

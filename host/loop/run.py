@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import comfyui_version
 import torch
 from torch import Tensor
 
@@ -19,7 +18,10 @@ from ...core.loop.memory import Memory
 from ...core.loop.plan import Plan, content_hash
 from ...core.loop.settle import Settle
 from ...core.pictures.masks import as_mask
-from .fingerprint import fingerprint
+from ..keys import live
+from ..keys.environment import environment
+from ..keys.identity import Identity, files_in, files_of, identities
+from .again import why_again
 from .gallery import Run, check_run_name, open_store, picture_name, picture_path, save_pictures
 from .moment import Conditioner, Extras, chain
 from .progress import Progress, send_event
@@ -97,16 +99,30 @@ def run_plan(request: Request, extras: Extras, notes: Mapping[str, str]) -> Resu
     )  # fmt: skip
     sampler.check(picture)
 
-    environment = describe(request, picture, drift)
+    store = open_store()
+    files = files_of(store.root.parent / "files.json")
+    known = identities(
+        {
+            name: value
+            for name in ("model", "clip", "vae", "conditioner")
+            if (value := getattr(request, name)) is not None
+        },
+        files,
+        {"conditioner": [one.identity() for one in chain(request.conditioner)]},
+    )
+    environment = describe(request, picture, drift, known, files_in(request.negative, files))
     root = root_key(environment)
-    keys = step_keys(root, plan)
+    keys = step_keys(root, plan, [files_in(step.to_json(), files) for step in plan.steps])
     # What an unnamed run does names it: its last key holds all the others. Its versions are those of all
     # unnamed runs that start alike, so that an edit finds what was there before.
     named = request.run_name
     run = Run(
         named or f"run-{keys[-1][:16]}", tuple(keys), request.plan, named or f"@{root[:16]}", environment
     )
-    store = open_store()
+    again = () if store.has(keys[0]) else tuple(why_again(environment, plan))
+    if again:
+        log.info("%s is made from its first step on, since this changed: %s", run.name, "; ".join(again))
+    run = replace(run, changed=again)
     reporter = Reporter(run, plan, progress, notes, environment)
     reporter.save_run(run)
     outcome = iterate(job, keys, sampler, store, reporter, request.redo_from)
@@ -143,6 +159,7 @@ class Reporter:
                 "reused": iteration.reused,
                 "seconds": round(iteration.seconds, 3),
                 "picture": name,
+                "changed": self.run.changed if iteration.index == 0 else (),
                 "key": iteration.key,
             },
         )
@@ -203,20 +220,24 @@ def masked_plan(plan: Plan, picture: Tensor | None, mask: Tensor | None) -> Plan
     return Plan(tuple(replace(step, lens=lens) for step in plan.steps), {**plan.assets, name: mask})
 
 
-def describe(request: Request, picture: Tensor | None, drift: Drift | None) -> dict[str, Any]:
-    """All but the steps that the pictures of a run depend on, as a JSON value."""
+def describe(
+    request: Request,
+    picture: Tensor | None,
+    drift: Drift | None,
+    known: Mapping[str, Identity],
+    negative: list[str],
+) -> dict[str, Any]:
+    """All but the steps that the pictures of a run depend on, as a JSON value.
+
+    `known` are the identities of what is connected, `negative` the files that the negative prompt names.
+    """
     return {
-        "comfyui": comfyui_version.__version__,
-        "torch": torch.__version__,
-        "device": request.model.load_device.type,
-        "model": fingerprint(request.model),
-        "clip": fingerprint(request.clip),
-        "vae": fingerprint(request.vae),
-        "conditioner": fingerprint([one.identity() for one in chain(request.conditioner)]),
-        "negative": request.negative,
+        "environment": environment(request.model.load_device),
+        **{name: {"key": identity.key, **identity.parts} for name, identity in known.items()},
+        "negative": [request.negative, negative],
         "sampler": request.sampler_name,
         "scheduler": request.scheduler,
         "start": [request.height, request.width] if picture is None else content_hash(picture),
         "memory": request.memory.to_json(),
-        "drift": drift and fingerprint([drift.lock, drift.picture, drift.mask]),
+        "drift": drift and live.fingerprint([drift.lock, drift.picture, drift.mask]),
     }

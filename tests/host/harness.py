@@ -12,6 +12,8 @@ import importlib.util
 import os
 import sys
 import uuid
+import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,19 @@ HOST = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".host" / "comfyui-0.30.0")
 
 VALUES: dict[str, Any] = {}
 CAUGHT: dict[str, Any] = {}
+
+
+NAMES: dict[int, tuple[weakref.ref, str]] = {}
+
+
+def name_of(value: Any) -> str:
+    """A name for an object as long as it lives; a new one each time for what can't be watched."""
+    if id(value) in NAMES:
+        return NAMES[id(value)][1]
+    name, key = uuid.uuid4().hex, id(value)
+    with suppress(TypeError):
+        NAMES[key] = weakref.ref(value, lambda _: NAMES.pop(key, None)), name
+    return name
 
 
 class TestValue:
@@ -123,6 +138,7 @@ class Host:
 
         kinds = {"classic": "CLASSIC", "lru": "LRU", "ram": "RAM_PRESSURE", "none": "NONE"}
         sizes = {"lru": 50 if cache == "lru" else 0, "ram": 1.0, "ram_inactive": 1.0}
+        self.cache = cache
         self.executor = PromptExecutor(self.server, getattr(CacheType, kinds[cache]), sizes)
 
     def run(self, prompt: dict, outputs: list[str] | None = None) -> dict:
@@ -146,15 +162,19 @@ class Host:
         return self.executor.history_result["outputs"]
 
     def call(self, node: str, **inputs: Any) -> tuple:
-        """Runs one node on Python values; returns its outputs. Widget values go in as they are."""
+        """Runs one node on Python values; returns its outputs. Widget values go in as they are.
+
+        The node runs each time, and an object has one name as long as it lives: what it is does not change.
+        """
         import nodes
 
+        self.new_executor(self.cache)
         prompt: dict[str, dict] = {"node": {"class_type": node, "inputs": {}}}
         for name, value in inputs.items():
             if isinstance(value, (str, int, float, bool)):
                 prompt["node"]["inputs"][name] = value
                 continue
-            token = uuid.uuid4().hex
+            token = name_of(value)
             VALUES[token] = value
             prompt[f"in_{name}"] = {"class_type": "Test_Value", "inputs": {"name": token}}
             prompt["node"]["inputs"][name] = [f"in_{name}", 0]

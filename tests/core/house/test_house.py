@@ -21,7 +21,8 @@ ROOMS = {
         "plans": {"loop", "fills", "pictures", "tiles"},
     },
     "host": {
-        "loop": set(),
+        "keys": set(),
+        "loop": {"keys"},
         "models": {"loop"},
         "tiles": {"loop", "models"},
         "conditioning": {"loop", "models"},

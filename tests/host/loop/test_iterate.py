@@ -132,10 +132,10 @@ def test_interrupt_keeps_what_is_finished_and_goes_on_from_there(bench, picture,
             comfy.model_management.interrupt_current_processing()
         return real(*args, **kwargs)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(comfy.samplers, "sampling_function", interrupting)
-        with pytest.raises(Failed, match="interrupted"):
-            bench.run(image=picture, run_name="stopped")
+    # Until the end: another sampling function would be another key.
+    monkeypatch.setattr(comfy.samplers, "sampling_function", interrupting)
+    with pytest.raises(Failed, match="interrupted"):
+        bench.run(image=picture, run_name="stopped")
     assert len(steps) == 6  # not one more model call
     _, _, rest, run = bench.host.call("ISI_OpenRun", run_name="stopped", iteration=0)
     assert len(run) == 2 and len(rest) == 2

@@ -1,4 +1,4 @@
-"""Fingerprints see whatever changes a result, mean the same in every process, and never guess."""
+"""What came without a graph is read whole, means the same in every process, and is never guessed."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from isi.host.loop.fingerprint import fingerprint
+from isi.host.keys.live import fingerprint
 
 from ..tiny import tiny_clip, tiny_model, tiny_vae
 
@@ -99,6 +99,32 @@ def test_one_pixel_of_a_large_mask_counts(booted):
     assert fingerprint([mask]) == fingerprint([mask.clone()]) != fingerprint([other])
 
 
+@pytest.mark.parametrize("way", ["weight", "attribute", "list", "tensor"])
+def test_any_value_inside_a_model_counts(booted, way):
+    """Also one that no sample meets."""
+    model, other = tiny_model(seed=8), tiny_model(seed=8)
+    part = other.model.diffusion_model.middle_block
+    if way == "weight":
+        with torch.no_grad():
+            next(part.parameters()).view(-1)[7] += 1
+    else:
+        part.setting = {"attribute": 1.5, "list": [("path", 0.5)], "tensor": torch.ones(3)}[way]
+    assert fingerprint(model) != fingerprint(other)
+
+
+def test_classes_of_one_name_are_told_apart_by_their_bases(booted):
+    def made(base):
+        class Sampling(base):
+            pass
+
+        return Sampling()
+
+    import comfy.model_sampling as sampling
+
+    assert fingerprint(made(sampling.EPS)) != fingerprint(made(sampling.V_PREDICTION))
+    assert fingerprint(made(sampling.EPS)) == fingerprint(made(sampling.EPS))
+
+
 def test_cycles_end(booted):
     loop = []
     loop.append(loop)
@@ -111,8 +137,8 @@ from pathlib import Path
 from tests.host.harness import Host
 host = Host(Path({base!r}))
 from tests.host.tiny import tiny_model, tiny_vae, tiny_clip
-from isi.host.loop.fingerprint import fingerprint
-from tests.host.loop.test_fingerprint import patched, with_option
+from isi.host.keys.live import fingerprint
+from tests.host.keys.test_live import patched, with_option
 model = tiny_model()
 for value in (model, patched(model), with_option(model, 2.0), tiny_vae(), tiny_clip()):
     print("PRINT", fingerprint(value))
