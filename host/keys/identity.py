@@ -46,7 +46,8 @@ def identities(
 ) -> dict[str, Identity]:
     """The identity of each connected value, by the name of its input on the node that runs just now.
 
-    `held` has, by the same names, pictures and numbers that a value holds and a graph may not decide. A value that came without a graph (a script calls us) is read whole.
+    `held` has, by the same names, pictures and numbers that a value holds and a graph may not decide. A value
+    that came without a graph (a script calls us) is read whole.
     """
     context, prompt = get_executing_context(), None
     if context is not None:

@@ -23,7 +23,8 @@ VOLATILE = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNOREC
 """A random id: another one in each process, and no setting."""
 EPOCH = (1.6e9, 1e10)
 """Seconds since 1970 between 2020 and 2286: a time of day, no setting."""
-SKIPPED = {"NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"}
+SKIPPED = {"NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY", "RELATIVE_PYTHON_MODULE"}
+"""What the host is told, and where it notes the folder that a pack lies in."""
 
 
 def plain(module: types.ModuleType, pack: Path) -> str:
@@ -86,7 +87,7 @@ class _Reader:
         elif isinstance(value, type):
             if value.__module__ == self.module:
                 for key in sorted(vars(value)):
-                    if not key.startswith("__"):
+                    if not key.startswith("__") and key not in SKIPPED:
                         self.read(f"{name}.{key}", vars(value)[key], depth)
         elif type(value).__module__ == self.module or isinstance(value, types.SimpleNamespace):
             self.read(name, getattr(value, "__dict__", None), depth)
