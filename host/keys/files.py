@@ -222,15 +222,18 @@ def _index() -> dict[str, list[str]]:
         if kind not in NOT_MODELS
     )
     index, folders = _built(roots)
-    for folder, changed in folders.items():
-        try:
-            if os.stat(folder).st_mtime_ns == changed:
-                continue
-        except OSError:
-            pass
+    if any(_changed_at(folder) != then for folder, then in folders.items()):
         _built.cache_clear()
-        return _built(roots)[0]
+        index, _ = _built(roots)
     return index
+
+
+def _changed_at(folder: str) -> int:
+    """When a folder's list of files changed; 0 where there is no folder (yet)."""
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError:
+        return 0
 
 
 @functools.lru_cache(maxsize=1)
@@ -247,13 +250,13 @@ def _built(roots: tuple) -> tuple[dict[str, list[str]], dict[str, int]]:
     for kind, paths in roots:
         for root in paths:
             walked: set[str] = set()
+            folders[root] = _changed_at(root)
             for at, inner, names in os.walk(root, followlinks=True):
                 if (real := os.path.realpath(at)) in walked:
                     inner[:] = []  # a link that leads in a circle
                     continue
                 walked.add(real)
-                with suppress(OSError):
-                    folders[real] = os.stat(at).st_mtime_ns
+                folders[real] = _changed_at(at)
                 inner[:] = sorted(name for name in inner if not name.startswith("."))
                 found = [os.path.join(at, name) for name in sorted(names)]
                 if at != root and any(name in names for name in MODEL_FOLDER):
