@@ -5,17 +5,29 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from .detect_other import detect_controlnet, detect_lora, detect_text_encoder, detect_vae
+from .detect_other import (
+    detect_adapter,
+    detect_controlnet,
+    detect_lora,
+    detect_model_patch,
+    detect_text_encoder,
+    detect_vae,
+    detect_vision,
+)
 from .detect_transformer import detect_transformer
-from .detect_unet import detect_unet
+from .detect_unet import COMPANIONS, detect_unet
 from .header import Header
-from .kinds import ModelKind
+from .kinds import ModelKind, describe
+from .wrapped import AVERAGED, unwrapped
 
-# Order matters: ControlNets carry the names of the models that they steer, whole checkpoints those of VAEs
-# and text encoders. UNets are told by their first and last layers, so they can come first.
-DETECTORS = (
-    detect_unet, detect_lora, detect_controlnet, detect_transformer, detect_vae, detect_text_encoder,
+OTHERS = (
+    detect_lora, detect_adapter, detect_controlnet, detect_model_patch, detect_vae, detect_vision,
+    detect_text_encoder,
 )  # fmt: skip
+"""Detectors of what is no diffusion model. Each wants the file for itself: what two claim is unknown."""
+
+ORPHANS = 0.15
+"""Share of a file's biases without the weight that belongs to them from which on parts are missing."""
 
 # Words in a file's name or title, and the kinds that they speak for, the likeliest first.
 WORDS = (
@@ -49,13 +61,12 @@ def detect(header: Header, name: str = "", kind: str = "auto") -> ModelKind:
     Raises ValueError if the choice can't be.
     """
     storage = _storage(header)
-    found = None
-    for detector in DETECTORS:
-        # SVDQuant keeps low-rank weights of its own beside the packed ones.
-        if detector is detect_lora and storage == "SVDQuant":
-            continue
-        found = found or detector(header)
-    found = found or ModelKind("unknown", None)
+    found = _named(header, storage)
+    inner, prefix = unwrapped(header)
+    if prefix and found.role not in ("UNet", "checkpoint"):
+        found = replace(_named(inner, storage), wrapped=prefix)
+        if found.role in ("unknown", PARTS) and prefix.startswith(AVERAGED):
+            found = replace(found, role="checkpoint")
     if storage:
         found = replace(found, layout=f"{found.layout}, {storage}")
     found = found.decided(kind)
@@ -64,6 +75,50 @@ def detect(header: Header, name: str = "", kind: str = "auto") -> ModelKind:
     if found.kind == "ic-light-delta":
         found = replace(found, role="IC-Light delta")
     return replace(found, notes=(*_warnings(header, name), *found.notes, *_notes(found)))
+
+
+def _named(header: Header, storage: str) -> ModelKind:
+    """What the names and shapes say; unknown where they contradict each other or are not all there."""
+    diffusion = detect_unet(header) or detect_transformer(header)
+    others = [found for detector in OTHERS if (found := detector(header)) is not None]
+    if storage == "SVDQuant":  # keeps low-rank weights of its own beside the packed ones
+        others = [found for found in others if found.kind != "lora"]
+    # The first ControlNets were published together with the model that they were trained on.
+    if diffusion is not None and "control_model.input_blocks.0.0.weight" in header.shapes:
+        diffusion = None
+    claims = [found for found in (diffusion, *others) if found is not None]
+    if len(claims) > 1:
+        words = " and of ".join(describe(found) for found in claims)
+        return ModelKind("unknown", None, notes=(f"Holds names of {words}.",))
+    if not claims:
+        return _nothing(header)
+    found = claims[0]
+    if found.kind != "lora" and _orphans(header) > ORPHANS:
+        return replace(found, kind="unknown", notes=(*found.notes, INCOMPLETE))
+    return found
+
+
+PARTS = "parts of a checkpoint"
+INCOMPLETE = "Many of its tensors are missing (biases without their weights): the file is damaged or a part."
+
+
+def _nothing(header: Header) -> ModelKind:
+    if any(mark in header.text for mark in COMPANIONS):
+        note = "Holds the VAE or the text encoders of a checkpoint, but no diffusion model that is known."
+        return ModelKind("unknown", None, role=PARTS, notes=(note,))
+    return ModelKind("unknown", None)
+
+
+def _orphans(header: Header) -> float:
+    """Share of the modules with a bias that have nothing else."""
+    whole, biased = set(), []
+    for name, shape in header.shapes.items():
+        stem, _, last = name.rpartition(".")
+        if last == "bias" and len(shape) == 1:
+            biased.append(stem)
+        else:
+            whole.add(stem)
+    return sum(stem not in whole for stem in biased) / max(1, len(biased))
 
 
 def _storage(header: Header) -> str:

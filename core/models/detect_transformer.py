@@ -8,7 +8,7 @@ Kontext, Qwen Image Edit) have the shapes of the plain model and are named like 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .detect_unet import COMPANIONS
 from .header import Header
@@ -26,7 +26,8 @@ class Transformer:
     The second dimension of `entry` is channels times `patch` (1 where the embedding is a convolution),
     and `more` channels that are not latent; `sizes` are those of its first dimensions that it must have
     (0: any). `variants` names counts of channels that mean another kind, with what they hold. `layout`
-    is whose names these are.
+    is whose names these are. `over` are families whose signs it has too, `parts` the first words of its
+    names ("": not known): another one means a variant that is not known.
     """
 
     slug: str
@@ -38,6 +39,8 @@ class Transformer:
     variants: Mapping[int, tuple[str, str, str]] = field(default_factory=dict)
     layout: str = "transformer"
     sizes: tuple[int, ...] = ()
+    over: tuple[str, ...] = ()
+    parts: str = ""
 
 
 # Channels of the patch embedding -> kind, what they hold, the node that fills the ones that are not noise.
@@ -99,7 +102,48 @@ KANDINSKY: Variants = {
         "Kandinsky5ImageToVideo",
     )
 }  # fmt: skip
+WAN_PARTS = (
+    "blocks head img_emb patch_embedding ref_conv text_embedding time_embedding time_projection"
+    " flf_pos_embed_token_number"
+)
+# Wan's variants by the first words of the names that the host tells them by, and the node that fills them.
+WAN_MORE = (
+    ("vace_patch_embedding vace_blocks", "wan-vace", "WanVaceToVideo"),
+    ("control_adapter", "wan-camera", "WanCameraImageToVideo"),
+    (
+        "casual_audio_encoder audio_injector frame_packer trainable_cond_mask cond_encoder", "wan-s2v",
+        "WanSoundImageToVideo",
+    ),
+    ("audio_proj", "wan-humo", "WanHuMoImageToVideo"),
+    ("face_adapter pose_patch_embedding motion_encoder face_encoder", "wan-animate", "WanAnimateToVideo"),
+    ("patch_embedding_mask patch_embedding_pose", "wan-scail", ""),
+    (
+        "patch_embedding_global img_emb_refimage music_encoder music_injector music_projection head_global"
+        " music_rope_embedder",
+        "wan-dancer", "",
+    ),
+)  # fmt: skip
+FLUX_PARTS = "double_blocks final_layer guidance_in img_in single_blocks time_in txt_in vector_in txt_norm"
+HUNYUAN_PARTS = (
+    "double_blocks final_layer guidance_in img_in single_blocks time_in txt_in vector_in byt5_in time_r_in"
+    " vision_in cond_type_embedding"
+)
+LUMINA_PARTS = (
+    "cap_embedder context_refiner final_layer layers noise_refiner t_embedder x_embedder cap_pad_token"
+    " x_pad_token clip_text_pooled_proj time_text_embed siglip_embedder siglip_pad_token siglip_refiner"
+    " norm_final"
+)
+PREDICT2_PARTS = "blocks final_layer t_embedder t_embedding_norm x_embedder extra_pos_embedder"
+QWEN_PARTS = "img_in norm_out proj_out time_text_embed transformer_blocks txt_in txt_norm"
+OMNIGEN_PARTS = (
+    "context_refiner image_index_embedding layers noise_refiner norm_out ref_image_patch_embedder"
+    " ref_image_refiner time_caption_embed x_embedder"
+)
+PIXART_PARTS = (
+    "blocks final_layer t_block t_embedder x_embedder y_embedder csize_embedder ar_embedder pos_embed"
+)
 FLUX_NORM = "double_blocks.0.img_attn.norm.key_norm."
+FLUX_ENDS = ("img_in.weight", "time_in.in_layer.weight", "final_layer.linear.weight")
 QWEN = "transformer_blocks.0.img_mlp.net.0.proj.weight"
 REFINER = ("noise_refiner.0.attention.k_norm.weight",)
 JOINT = "transformer_blocks.0.attn.add_q_proj.weight"
@@ -113,30 +157,43 @@ TRANSFORMERS = (
     Transformer("hunyuan-dit", "Hunyuan DiT", ("mlp_t5.0.weight",), "x_embedder.proj.weight"),
     Transformer(
         "hunyuan-video", "Hunyuan Video", ("txt_in.individual_token_refiner.blocks.0.norm1.weight",),
-        "img_in.proj.weight", variants=HUNYUAN,
+        "img_in.proj.weight", variants=HUNYUAN, parts=HUNYUAN_PARTS,
     ),
-    Transformer("flux2", "Flux 2", ("double_stream_modulation_img.lin.weight",), "img_in.weight"),
+    Transformer(
+        "flux2", "Flux 2", ("double_stream_modulation_img.lin.weight",), "img_in.weight", over=("flux",)
+    ),
     Transformer(
         "chroma-radiance", "Chroma Radiance",
         ("distilled_guidance_layer.in_proj.weight", "img_in_patch.weight"),
-        "img_in_patch.weight",
+        "img_in_patch.weight", over=("flux", "chroma"),
     ),
-    Transformer("chroma", "Chroma", ("distilled_guidance_layer.in_proj.weight",), "img_in.weight", 4),
-    Transformer("flux", "Flux", (f"{FLUX_NORM}scale", "img_in.weight"), "img_in.weight", 4, variants=FLUX),
-    Transformer("flux", "Flux", (f"{FLUX_NORM}weight", "img_in.weight"), "img_in.weight", 4, variants=FLUX),
+    Transformer(
+        "chroma", "Chroma", ("distilled_guidance_layer.in_proj.weight",), "img_in.weight", 4, over=("flux",),
+        parts="distilled_guidance_layer double_blocks final_layer img_in single_blocks txt_in",
+    ),
+    Transformer(
+        "flux", "Flux", (f"{FLUX_NORM}scale", *FLUX_ENDS), "img_in.weight", 4, variants=FLUX,
+        parts=FLUX_PARTS,
+    ),
+    Transformer(
+        "flux", "Flux", (f"{FLUX_NORM}weight", *FLUX_ENDS), "img_in.weight", 4, variants=FLUX,
+        parts=FLUX_PARTS,
+    ),
+    Transformer("ace-step", "ACE-Step", ("genre_embedder.weight",), "", over=("pixart",)),
+    Transformer("ace-step", "ACE-Step 1.5", ("encoder.lyric_encoder.layers.0.input_layernorm.weight",), ""),
     Transformer("mochi", "Mochi", ("t5_yproj.weight",), "x_embedder.proj.weight"),
     Transformer(
         "pixart", "PixArt", (ADALN, "pos_embed.proj.bias"),
         "pos_embed.proj.weight", layout="diffusers",
     ),
-    Transformer("pixart", "PixArt", ("t_block.1.weight",), "x_embedder.proj.weight"),
+    Transformer(
+        "pixart", "PixArt", ("t_block.1.weight",), "x_embedder.proj.weight", parts=PIXART_PARTS,
+    ),
     Transformer("ltxv", "LTX Video", (ADALN, "patchify_proj.weight"), "patchify_proj.weight"),
     Transformer(
         "ltxv", "LTX Video", ("time_embed.emb.timestep_embedder.linear_1.bias", "proj_in.weight"),
         "proj_in.weight", layout="diffusers",
     ),
-    Transformer("ace-step", "ACE-Step", ("genre_embedder.weight",), ""),
-    Transformer("ace-step", "ACE-Step 1.5", ("encoder.lyric_encoder.layers.0.input_layernorm.weight",), ""),
     Transformer(
         "cosmos", "Cosmos", ("blocks.block0.blocks.0.block.attn.to_q.0.weight",), "x_embedder.proj.1.weight",
         4, 1, COSMOS,
@@ -144,11 +201,16 @@ TRANSFORMERS = (
     Transformer("pixeldit", "PixelDiT", ("core.pixel_embedder.proj.weight",), ""),
     Transformer(
         "z-image-pixel", "Z-Image (pixels)", ("cap_embedder.1.weight", "dec_net.cond_embed.weight"), "",
+        over=("z-image", "lumina2"),
     ),
     Transformer(
         "z-image", "Z-Image", ("cap_embedder.1.weight", *REFINER), "x_embedder.weight", 4, sizes=(3840,),
+        over=("lumina2",), parts=LUMINA_PARTS,
     ),
-    Transformer("lumina2", "Lumina 2", ("cap_embedder.1.weight", *REFINER), "x_embedder.weight", 4),
+    Transformer(
+        "lumina2", "Lumina 2", ("cap_embedder.1.weight", *REFINER), "x_embedder.weight", 4,
+        parts=LUMINA_PARTS,
+    ),
     Transformer(
         "z-image", "Z-Image", ("noise_refiner.0.attention.norm_k.weight",), "", layout="diffusers"
     ),
@@ -162,7 +224,7 @@ TRANSFORMERS = (
     ),
     Transformer(
         "wan", "Wan", ("head.modulation", "patch_embedding.weight"),
-        "patch_embedding.weight", variants=WAN,
+        "patch_embedding.weight", variants=WAN, parts=WAN_PARTS,
     ),
     Transformer(
         "wan", "Wan", ("condition_embedder.time_proj.weight", "patch_embedding.weight"),
@@ -171,24 +233,28 @@ TRANSFORMERS = (
     Transformer("hunyuan-3d", "Hunyuan 3D", ("latent_in.weight", "cond_in.weight"), "latent_in.weight"),
     Transformer("hidream", "HiDream", ("caption_projection.0.linear.weight",), "x_embedder.proj.weight", 4),
     Transformer(
-        "anima", "Anima", ("llm_adapter.blocks.0.cross_attn.q_proj.weight",), "x_embedder.proj.1.weight", 4, 1
+        "anima", "Anima", ("llm_adapter.blocks.0.cross_attn.q_proj.weight",),
+        "x_embedder.proj.1.weight", 4, 1, over=("cosmos-predict2",),
     ),
     Transformer(
         "cosmos-predict2", "Cosmos Predict2", ("blocks.0.mlp.layer1.weight", "x_embedder.proj.1.weight"),
-        "x_embedder.proj.1.weight", 4, 1, PREDICT2,
+        "x_embedder.proj.1.weight", 4, 1, PREDICT2, parts=PREDICT2_PARTS,
     ),
     Transformer(
         "boogu", "Boogu", ("double_stream_layers.0.img_instruct_attn.norm_q.weight",),
-        "x_embedder.weight", 4,
+        "x_embedder.weight", 4, over=("omnigen2",),
     ),
     Transformer(
         "omnigen2", "OmniGen 2",
-        ("time_caption_embed.timestep_embedder.linear_1.bias",), "x_embedder.weight", 4
+        ("time_caption_embed.timestep_embedder.linear_1.bias",), "x_embedder.weight", 4, parts=OMNIGEN_PARTS,
     ),
     Transformer(
         "mage-flow", "Mage-Flow", ("txt_norm.weight", QWEN), "img_in.weight", sizes=(0, 128),
+        over=("qwen-image",),
     ),
-    Transformer("qwen-image", "Qwen Image", ("txt_norm.weight", QWEN), "img_in.weight", 4),
+    Transformer(
+        "qwen-image", "Qwen Image", ("txt_norm.weight", QWEN), "img_in.weight", 4, parts=QWEN_PARTS,
+    ),
     Transformer("lens", "Lens", ("txt_norm.0.weight", "img_in.weight", "proj_out.weight"), "img_in.weight"),
     Transformer("ideogram4", "Ideogram 4", ("embed_image_indicator.weight",), "input_proj.weight"),
     Transformer(
@@ -220,25 +286,38 @@ TRANSFORMERS = (
     ),
     Transformer(
         "flux", "Flux",
-        (JOINT, "x_embedder.weight"), "x_embedder.weight", 4, variants=FLUX, layout="diffusers"
+        (JOINT, "x_embedder.weight", "proj_out.weight"), "x_embedder.weight", 4,
+        variants=FLUX, layout="diffusers",
     ),
-    Transformer("sd3", "SD3", (JOINT, "pos_embed.proj.weight"), "pos_embed.proj.weight", layout="diffusers"),
+    Transformer("sd3", "SD3", (JOINT, "proj_out.weight"), "pos_embed.proj.weight", layout="diffusers"),
 )  # fmt: skip
 
 
 def detect_transformer(header: Header) -> ModelKind | None:
     """The transformer in a header; None where there is none that is known."""
     for prefix in PREFIXES:
-        for transformer in TRANSFORMERS:
-            if _fits(header, transformer, prefix):
-                return _kind(header, transformer, prefix)
+        fits = [transformer for transformer in TRANSFORMERS if _fits(header, transformer, prefix)]
+        if not fits:
+            continue
+        found = _kind(header, fits[0], prefix)
+        others = {other.slug: other.family for other in fits[1:]}
+        for known in (fits[0].slug, *fits[0].over):
+            others.pop(known, None)
+        if not others:
+            return found
+        words = " and of ".join((fits[0].family, *others.values()))
+        return replace(found, kind="unknown", family="unknown", notes=(f"Has the marks of {words}.",))
     return None
 
 
 def _fits(header: Header, transformer: Transformer, prefix: str) -> bool:
     if not all(prefix + sign in header.shapes for sign in transformer.signs):
         return False
-    sizes = header.shapes.get(prefix + transformer.entry) or ()
+    if not transformer.entry:
+        return True
+    sizes = header.shapes.get(prefix + transformer.entry)
+    if sizes is None:
+        return False
     return all(wanted in (0, size) for wanted, size in zip(transformer.sizes, sizes, strict=False))
 
 
@@ -251,20 +330,51 @@ def _kind(header: Header, transformer: Transformer, prefix: str) -> ModelKind:
         channels = shape[1] // transformer.patch - transformer.more
     slug, meaning, node = transformer.variants.get(channels or 0, (transformer.slug, "", ""))
     slug, meaning, node = _wan22(header, prefix, slug) or (slug, meaning, node)
+    family = transformer.family
+    strangers = _strangers(header, transformer, prefix)
+    if transformer.slug == "wan" and strangers:
+        slug, meaning, node = _wan_variant(strangers) or (slug, meaning, node)
+        strangers -= {part for parts, *_ in WAN_MORE for part in parts.split()}
+    elif transformer.slug == "hunyuan-video" and transformer.layout == "transformer" and len(shape) == 4:
+        slug, family, meaning, node = "hunyuan-image", "Hunyuan Image", "", ""
     whole = any(mark in header.text for mark in COMPANIONS)
     layout = transformer.layout
+    notes = [
+        f"{what}: {words}"
+        for what, words in (("channels", meaning), ("connect", node and f"the node {node}"))
+        if words
+    ]
+    if strangers:
+        notes = [
+            f"Looks like {family}, but has parts that no known kind has: {', '.join(sorted(strangers))}."
+        ]
     return ModelKind(
-        DIT + slug,
+        "unknown" if strangers else DIT + slug,
         channels,
-        transformer.family,
+        family,
         "LDM" if whole and layout == "transformer" else layout,
         "checkpoint" if whole else "UNet",
-        notes=tuple(
-            f"{what}: {words}"
-            for what, words in (("channels", meaning), ("connect", node and f"the node {node}"))
-            if words
-        ),
+        notes=tuple(notes),
     )
+
+
+def _strangers(header: Header, transformer: Transformer, prefix: str) -> set[str]:
+    """First words of names that this family does not have; of matrices and larger only."""
+    if not transformer.parts:
+        return set()
+    begin, known = len(prefix), set(transformer.parts.split())
+    found = {
+        name[begin:].partition(".")[0]
+        for name, shape in header.shapes.items()
+        if len(shape) > 1 and name.startswith(prefix) and not f"\n{name}".startswith(COMPANIONS)
+    }
+    return found - known
+
+
+def _wan_variant(strangers: set[str]) -> tuple[str, str, str] | None:
+    """The variant of Wan that parts beside the plain model speak for; several of them are none."""
+    found = [(slug, "", node) for parts, slug, node in WAN_MORE if strangers & set(parts.split())]
+    return found[0] if len(found) == 1 else None
 
 
 def _wan22(header: Header, prefix: str, slug: str) -> tuple[str, str, str] | None:

@@ -6,6 +6,7 @@ Where two kinds have the very same shapes, both are named.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from .header import Header
@@ -16,6 +17,27 @@ DIFFUSERS_PREFIXES = ("", "unet.", "model.", "model.diffusion_model.")
 COMPANIONS = ("\nfirst_stage_model.", "\ncond_stage_model.", "\nconditioner.", "\nvae.", "\ntext_encoder")
 """Starts of the names of a VAE and of text encoders in a whole checkpoint."""
 
+LDM_PARTS = ("time_embed", "label_emb", "input_blocks", "middle_block", "output_blocks", "out")
+DIFFUSERS_PARTS = (
+    "conv_in", "conv_norm_out", "conv_out", "down_blocks", "up_blocks", "mid_block", "time_embedding",
+    "add_embedding", "class_embedding", "encoder_hid_proj",
+)  # fmt: skip
+BESIDE = (
+    "cc_projection",
+    "edm_mean",
+    "edm_std",
+    "denoiser",
+    "model_ema",
+    "alphas_cumprod",
+    "betas",
+    "logvar",
+)
+"""Further names of the models that are known, beside the UNet."""
+MOVING = (".motion_modules.", ".temp_convs.", ".temp_attentions.", ".temopral_conv.", "\ninit_attn.")
+"""Layers over time of other models than Stable Video Diffusion (the third is spelt so in LVDM's code)."""
+LATE = re.compile(r"(?:^|\.)input_blocks\.\d+\.[2-9]\.", re.MULTILINE)
+"""A third layer in a block of an encoder: only video models have it."""
+
 BY_CONTEXT = {768: "SD1", 1024: "SD2", 1280: "SDXL refiner", 2048: "SDXL"}
 KOLORS_ADM = 5632
 LOTUS_ADM = 4
@@ -25,7 +47,8 @@ SV3D = {256: "SV3D_u", 1280: "SV3D_p"}
 @dataclass(frozen=True)
 class Unet:
     """What tells UNets apart: `channels` in, `width` of the first convolution's output, `context` of the
-    cross-attention, `adm` (vector conditioning), `labels` (a table of class labels), `temporal` layers.
+    cross-attention, `adm` (vector conditioning), `labels` (a table of class labels), `temporal` layers of
+    Stable Video Diffusion, `video` for those of another one, `stranger` for a part that none of them has.
     """
 
     channels: int
@@ -34,24 +57,30 @@ class Unet:
     adm: int | None
     labels: bool
     temporal: bool
+    video: bool
+    stranger: str
 
 
 def detect_unet(header: Header) -> ModelKind | None:
     """The UNet in a header; None where there is none."""
     read = _read_ldm(header) or _read_diffusers(header)
-    # The first ControlNets were published together with the model that they were trained on.
-    if read is None or "control_model.input_blocks.0.0.weight" in header.shapes:
+    if read is None:
         return None
     unet, layout = read
     whole = any(mark in header.text for mark in COMPANIONS)
     family = _family(unet)
     scaled = "edm_vpred.sigma_max" in header.shapes
-    if "cc_projection.weight" in header.shapes and unet.channels == 8:
-        kinds: tuple[str, ...] = ("zero123",)
+    kinds: tuple[str, ...]
+    if unet.video or unet.stranger:
+        kinds = ("unknown",)
+    elif "cc_projection.weight" in header.shapes and unet.channels == 8:
+        kinds = ("zero123",)
     elif unet.adm == LOTUS_ADM and unet.channels == 8:
         kinds = ("marigold",)
     else:
         kinds = kinds_by_shape(family, unet.channels, alone=not whole and not scaled)
+        if whole and family == "SD1" and unet.channels == 8 and "token_embedding.weight\n" not in header.text:
+            kinds = (*kinds, "zero123")  # an editing model brings its text encoder
     return ModelKind(
         " | ".join(kinds),
         unet.channels,
@@ -93,10 +122,15 @@ def _read_ldm(header: Header) -> tuple[Unet, str] | None:
             continue
         starts = [f"{prefix}input_blocks.{i}.1." for i in range(1, 13)] + [f"{prefix}middle_block.1."]
         adm = header.shapes.get(f"{prefix}label_emb.0.0.weight")
-        temporal = any(f"{start}time_stack.0.norm1.weight" in header.shapes for start in starts)
         labels = f"{prefix}label_emb.weight" in header.shapes
-        context = _context(header, starts)
-        return Unet(first[1], first[0], context, adm[1] if adm else None, labels, temporal), "LDM"
+        context = _context(header, prefix, starts)
+        temporal = _temporal(header, ".time_stack.")
+        video = _moves(header, prefix, temporal) or bool(LATE.search(header.text))
+        stranger = _stranger(header, prefix, LDM_PARTS)
+        return (
+            Unet(first[1], first[0], context, adm[1] if adm else None, labels, temporal, video, stranger),
+            "LDM",
+        )
     return None
 
 
@@ -110,22 +144,64 @@ def _read_diffusers(header: Header) -> tuple[Unet, str] | None:
         adm = header.shapes.get(f"{prefix}add_embedding.linear_1.weight") or header.shapes.get(
             f"{prefix}class_embedding.linear_1.weight"
         )
-        temporal = any(
-            f"{start}temporal_transformer_blocks.0.norm1.weight" in header.shapes for start in starts
-        )
         labels = f"{prefix}class_embedding.weight" in header.shapes
-        context = _context(header, starts)
-        return Unet(first[1], first[0], context, adm[1] if adm else None, labels, temporal), "diffusers"
+        context = _context(header, prefix, starts)
+        temporal = _temporal(header, ".temporal_transformer_blocks.")
+        video = _moves(header, prefix, temporal)
+        stranger = _stranger(header, prefix, DIFFUSERS_PARTS)
+        return (
+            Unet(first[1], first[0], context, adm[1] if adm else None, labels, temporal, video, stranger),
+            "diffusers",
+        )
     return None
 
 
-def _context(header: Header, starts: list[str]) -> int | None:
-    """The width of the text conditioning, from the first cross-attention there is."""
+def _temporal(header: Header, mark: str) -> bool:
+    """Whether each attention over the picture has one over time beside it, and they are mixed."""
+    mixed = header.text.count(".time_mixer.")
+    return (
+        0
+        < header.text.count(".transformer_blocks.0.norm1.weight")
+        <= 2 * min(mixed, header.text.count(f"{mark}0.norm1.weight"))
+    )
+
+
+def _moves(header: Header, prefix: str, temporal: bool) -> bool:
+    """Whether a UNet has layers over time that are not those of Stable Video Diffusion."""
+    if any(mark in header.text for mark in MOVING):
+        return True
+    return not temporal and any(
+        len(shape) == 5 for name, shape in header.shapes.items() if name.startswith(prefix)
+    )
+
+
+def _stranger(header: Header, prefix: str, parts: tuple[str, ...]) -> str:
+    """The first part of the UNet at `prefix` that a UNet of a known kind does not have."""
+    known = {*parts, *BESIDE} if not prefix else set(parts)
+    begin = len(prefix)
+    for name, shape in header.shapes.items():
+        if len(shape) < 2 or not name.startswith(prefix):
+            continue
+        part = name[begin:].partition(".")[0]
+        if part not in known and not f"\n{name}".startswith(COMPANIONS):
+            return part
+    return ""
+
+
+def _context(header: Header, prefix: str, starts: list[str]) -> int | None:
+    """The width of the text conditioning, from the first cross-attention; None where two disagree."""
     shapes = (header.shapes.get(f"{start}transformer_blocks.0.attn2.to_k.weight") for start in starts)
-    return next((shape[1] for shape in shapes if shape), None)
+    width = next((shape[1] for shape in shapes if shape), None)
+    for name, shape in header.shapes.items():
+        reads_text = name.endswith(".attn2.to_k.weight") and ".transformer_blocks." in name
+        if reads_text and name.startswith(prefix) and len(shape) == 2 and shape[1] != width:
+            return None
+    return width
 
 
 def _family(unet: Unet) -> str:
+    if unet.video:
+        return "video model"
     if unet.temporal:
         return "SVD"
     if unet.labels and unet.width == 256:
@@ -137,6 +213,10 @@ def _family(unet: Unet) -> str:
 
 def _notes(header: Header, unet: Unet, scaled: bool) -> tuple[str, ...]:
     notes = []
+    if unet.video:
+        notes.append("A video model: it has layers over time that none of the known kinds has.")
+    elif unet.stranger:
+        notes.append(f"Looks like {_family(unet)}, but has a part that no known kind has: {unet.stranger}.")
     if scaled:
         notes.append("CosXL: v-prediction on continuous (EDM) sigmas; the picture to edit is scaled.")
     if unet.adm == LOTUS_ADM:

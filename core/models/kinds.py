@@ -125,6 +125,12 @@ KINDS: Mapping[str, Kind] = {
         Kind("controlnet", "a ControlNet or T2I-Adapter", node="Load ControlNet Model"),
         Kind("vae", "a VAE", node="Load VAE"),
         Kind("text-encoder", "a text encoder", node="Load CLIP"),
+        Kind("clip-vision", "a vision encoder", node="Load CLIP Vision"),
+        Kind("model-patch", "a ControlNet that patches its model", node="ModelPatchLoader"),
+        Kind("photomaker", "a PhotoMaker adapter", node="Load PhotoMaker Model"),
+        Kind("ip-adapter", "an IP-Adapter"),
+        Kind("motion-module", "a motion module of AnimateDiff"),
+        Kind("motion-lora", "a motion LoRA of AnimateDiff"),
         Kind(
             "ic-light-delta",
             "the weight differences of IC-Light, to be added to an SD 1.5 model",
@@ -153,7 +159,8 @@ class ModelKind:
     `channels` counts the input channels of the first convolution or patch embedding (None: has none).
     `family` is SD1, SD2, SDXL, x4 or a transformer's name, `layout` LDM, UNet-only, diffusers, ... with
     `GGUF` or `fp8-scaled` after a comma, `role` what the file is for, `scaled_concat` whether the picture
-    to edit is concatenated scaled (CosXL), `notes` further sentences for the report.
+    to edit is concatenated scaled (CosXL), `notes` further sentences for the report, `wrapped` the prefix
+    before its names that keeps loaders from finding them ("": none).
     """
 
     kind: str
@@ -163,6 +170,7 @@ class ModelKind:
     role: str = "unknown"
     scaled_concat: bool = False
     notes: tuple[str, ...] = ()
+    wrapped: str = ""
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -209,11 +217,20 @@ def describe(found: ModelKind) -> str:
     return f"{titles} ({details})" if details else titles
 
 
+def wrapped_by(found: ModelKind) -> str:
+    """Why a file whose names have a prefix can't be loaded, as the end of a sentence."""
+    return (
+        f"has names that start with `{found.wrapped}`, as a training or compiling tool left them, and no "
+        "loader knows these: export it again without that prefix, or get another version"
+    )
+
+
 def report(found: ModelKind) -> str:
     """What was found, as lines for a person."""
     title = describe(found)
     lines = [
         f"{title[0].upper()}{title[1:]}",
+        *([f"It can't be loaded: it {wrapped_by(found)}."] if found.wrapped else []),
         *found.notes,
         f"kind: {found.kind}" + (" (ambiguous: choose one in `kind`)" if found.ambiguous else ""),
         f"role: {found.role}, family: {found.family}, layout: {found.layout}",

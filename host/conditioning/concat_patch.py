@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ...core.models.concat import Concat
 from ...core.models.kinds import NOISE, ModelKind, describe
-from ..models.model_kind import CONV_IN
+from ..models.model_kind import CONV_IN, OURS, conv_in
 
 KEY = "isi_concat"
 
@@ -59,24 +59,32 @@ def preflight(executor: Callable, noise: Tensor, *args: Any, **kwargs: Any) -> A
 
 
 def check_conv_in(patcher: Any) -> None:
-    """Raises ValueError if a patch of the first convolution does not fit its weight.
+    """Raises ValueError if a patch of the first convolution does not fit the weight that ISI widened.
 
-    The host drops such a patch with a line in the log, for instance a LoRA for 4 channels that comes after
-    IC-Light's padding, or one on a model that was made with 9.
+    The host drops such a patch with a line in the log: a LoRA for 4 channels that comes after IC-Light's
+    padding loses a layer that it would have before it. On a model that was made with more channels the host
+    skips the layer of a LoRA or of a merged model with 4, as all its own nodes do, and so does ISI.
     """
-    config = patcher.model.model_config.unet_config
-    weight = torch.zeros(config["model_channels"], config["in_channels"], 3, 3)
-    for patch in patcher.patches.get(CONV_IN, []):
+    layer = conv_in(patcher.model)
+    weight = torch.zeros(layer.out_channels, layer.in_channels, 3, 3)
+    patches = patcher.patches.get(CONV_IN, [])
+    widened = next((i for i, patch in enumerate(patches) if _is_ours(patch[1])), len(patches))
+    for i, patch in enumerate(patches):
         if isinstance(patch[1], tuple) and patch[1][0] in ("set", "model_as_lora"):
             continue
         before = weight
         weight = comfy.lora.calculate_weight([patch], before.clone(), CONV_IN)
-        if patch[0] != 0 and torch.equal(weight, before) and not _is_zero(patch[1]):
+        if i > widened and patch[0] != 0 and torch.equal(weight, before) and not _is_zero(patch[1]):
             raise ValueError(
                 "Expected weight patches that fit the first convolution of this model, which has "
                 f"{weight.shape[1]} input channels at that point, but a LoRA is for another number of them: "
                 "connect that LoRA before ISI IC-Light, or use one that was trained for this kind of model."
             )
+
+
+def _is_ours(value: Any) -> bool:
+    """Whether a weight patch is one by which ISI IC-Light widens the first convolution."""
+    return isinstance(value, tuple) and value[0] == "diff" and any(OURS in part for part in value[1][1:])
 
 
 def _is_zero(value: Any) -> bool:

@@ -16,7 +16,7 @@ from ...core.models.concat import light_gradient
 from ...core.models.kinds import ICLIGHT, ModelKind, describe
 from ..models import mini
 from ..models.model_files import SAFETENSORS, header_of, model_files, model_path
-from ..models.model_kind import CONV_IN, kind_of_model
+from ..models.model_kind import CONV_IN, OURS, kind_of_model
 from .concat import Prepared, Sources, encode, like, prepare
 
 PREFIX = "diffusion_model."
@@ -57,7 +57,9 @@ def add_differences(model: Any, differences: Mapping[str, Tensor]) -> tuple[Any,
     named = _model_names(model, differences)
     _check(model, named)
     clone = model.clone()
-    patches = {name: ("diff", (value, {"pad_weight": name == CONV_IN})) for name, value in named.items()}
+    patches = {
+        name: ("diff", (value, {"pad_weight": name == CONV_IN, OURS: True})) for name, value in named.items()
+    }
     clone.add_patches(patches)
     return clone, kind_of_model(clone)
 

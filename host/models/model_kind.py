@@ -18,6 +18,9 @@ ATTACHMENT = "isi_model_kind"
 
 CONV_IN = "diffusion_model.input_blocks.0.0.weight"
 
+OURS = "isi"
+"""Option of a weight patch by which ISI IC-Light widens the first convolution."""
+
 # (configuration class, family), subclasses before their bases.
 FAMILIES = (
     (supported.SD_X4Upscaler, "x4"),
@@ -40,8 +43,7 @@ def kind_of_model(model: Any) -> ModelKind:
     family = next((name for config, name in FAMILIES if isinstance(base.model_config, config)), None)
     if family is None or not hasattr(base.diffusion_model, "input_blocks"):
         return _other(base)
-    # Not from the weight: that of a model which is loaded with an IC-Light patch is padded already.
-    own = base.model_config.unet_config["in_channels"]
+    own = conv_in(base).in_channels
     if padded is not None:
         kind = {8: "ic-light-fc", 12: "ic-light-fbc"}.get(padded, "unknown")
         note = f"The weights have {own} input channels; an IC-Light patch makes them {padded}."
@@ -49,6 +51,15 @@ def kind_of_model(model: Any) -> ModelKind:
     kinds = ("zero123",) if isinstance(base, Stable_Zero123) else kinds_by_shape(family, own, alone=False)
     scaled = base.model_type == ModelType.V_PREDICTION_EDM
     return ModelKind(" | ".join(kinds), own, family, "loaded", "MODEL", scaled)
+
+
+def conv_in(base: Any) -> Any:
+    """The first convolution of a UNet as it was built.
+
+    Its weight is padded while a model with an IC-Light patch is loaded, and the configuration is shared by
+    all clones and written by other packs: the layer's own numbers are neither.
+    """
+    return base.diffusion_model.input_blocks[0][0]
 
 
 def padded_channels(model: Any) -> int | None:

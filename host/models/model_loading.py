@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ...core.models.detect import REFUSED
 from ...core.models.detect_unet import DIFFUSERS_PREFIXES, LDM_PREFIXES
-from ...core.models.kinds import DIT, ModelKind, describe, kind_facts
+from ...core.models.kinds import DIT, ModelKind, describe, kind_facts, wrapped_by
 from .diffusers_unet import from_diffusers
 from .model_files import header_of, inspect, model_path
 from .model_kind import ATTACHMENT
@@ -101,6 +101,8 @@ def _check(file: str, found: ModelKind) -> None:
     header = header_of(file)
     if header.missing:
         raise ValueError(f"{file} is cut short: {header.missing} bytes are missing. Download it again.")
+    if found.wrapped:
+        raise ValueError(f"{file} is {describe(found)}, but it {wrapped_by(found)}.")
     storage = next((name for name in REFUSED if name in found.layout), None)
     if storage:
         raise ValueError(
@@ -145,7 +147,9 @@ def _bare(weights: dict[str, Tensor], found: ModelKind) -> dict[str, Tensor]:
     diffusers = found.layout.startswith("diffusers")
     first = "conv_in.weight" if diffusers else "input_blocks.0.0.weight"
     prefixes = DIFFUSERS_PREFIXES if diffusers else LDM_PREFIXES
-    prefix = next(prefix for prefix in prefixes if prefix + first in weights)
+    prefix = next((prefix for prefix in prefixes if prefix + first in weights), None)
+    if prefix is None:  # a transformer of a variant that is not known: the host may know it
+        return weights
     settings = {name: weights[name] for name in SETTINGS if name in weights}
     unet = {
         name.removeprefix(prefix): weight
@@ -159,6 +163,8 @@ def _settle(model: Any, found: ModelKind) -> None:
     """Notes the kind on the freshly loaded model, and has it ask for channels that the host can't fill."""
     model.set_attachments(ATTACHMENT, replace(found, role="MODEL"))
     if found.kind.startswith(DIT) or FILLED_BY_HOST & set(found.candidates):
+        return
+    if not hasattr(model.model.diffusion_model, "input_blocks"):
         return
     # In place of the host's guess, that every model with more than four channels is for inpainting.
     model.add_object_patch("concat_cond", Unfilled(found))

@@ -237,8 +237,10 @@ def test_storage_is_named(vector, weights, extra, dtype, storage):
 
 
 def test_low_rank_weights_of_svdquant_are_no_lora():
-    shapes = vectors()["dit/flux"] | {"a.wscales": [1], "a.lora_down.weight": [1, 1]}
-    assert inspect(shapes, dtypes={"a.wscales": "U8"}).kind == "dit-flux"
+    shapes = vectors()["dit/flux"] | {
+        "single_blocks.0.wscales": [1], "single_blocks.0.lora_down.weight": [1, 1],
+    }  # fmt: skip
+    assert inspect(shapes, dtypes={"single_blocks.0.wscales": "U8"}).kind == "dit-flux"
 
 
 def test_a_controlnet_beside_its_model_is_a_controlnet():

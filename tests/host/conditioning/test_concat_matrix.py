@@ -190,9 +190,32 @@ def test_lora_on_conv_in_before_and_after(host, vaes, kind):
     assert torch.allclose(sample(host, *before), expected, atol=1e-4)
     model, *rest = condition(host, vaes, kind, **inputs_of(kind))
     assert torch.allclose(sample(host, with_lora(model, patch), *rest), expected, atol=1e-4)
-    # A LoRA for 4 channels, which the host would drop with a line in its log.
-    wrong = with_lora(model, lora_patch(4)[0])
-    refused(host, wrong, lambda: sample(host, wrong, *rest), "LoRA")
+    # A LoRA for 4 channels: its layer is skipped, as in the host.
+    expected = sample(host, model, *rest)
+    assert torch.equal(sample(host, with_lora(model, lora_patch(4)[0]), *rest), expected)
+
+
+def test_the_hosts_recipe_for_an_inpaint_model(host, vaes):
+    """ModelMergeSubtract(inpaint, base), ModelMergeAdd(that, other): all but the first convolution is
+    inpaint - base + other, by hand."""
+    inpaint, base, other = concat_model("inpaint", seed=3), tiny_model(seed=4), tiny_model(seed=5)
+    by_hand = concat_model("inpaint")
+    parts = [model.model.diffusion_model.state_dict() for model in (inpaint, base, other)]
+    summed = {
+        name: weight if name == "input_blocks.0.0.weight" else weight - parts[1][name] + parts[2][name]
+        for name, weight in parts[0].items()
+    }
+    by_hand.model.diffusion_model.load_state_dict(summed)
+    expected = sample(host, *condition(host, vaes, "inpaint", by_hand, **inputs_of("inpaint")))
+    (difference,) = host.call("ModelMergeSubtract", model1=inpaint, model2=base, multiplier=1.0)
+    (merged_model,) = host.call("ModelMergeAdd", model1=difference, model2=other)
+    made = sample(host, *condition(host, vaes, "inpaint", merged_model, **inputs_of("inpaint")))
+    assert torch.allclose(made, expected, atol=1e-4)
+    # The other way round the host's result takes 4 channels, which is what ISI sees.
+    (plain,) = host.call("ModelMergeAdd", model1=other, model2=difference)
+    refused(
+        host, plain, lambda: condition(host, vaes, "inpaint", plain, **inputs_of("inpaint")), "but this is"
+    )
 
 
 def test_lora_on_conv_in_before_and_after_ic_light(host, vaes):

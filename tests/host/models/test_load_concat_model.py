@@ -369,3 +369,10 @@ def test_concat_conditioning_fills_what_was_loaded(host, models, vae):
         "KSampler", model=model, positive=positive, negative=negative, latent_image=latent, **settings
     )[0]["samples"]
     assert out.shape == (1, 4, 8, 8) and out.isfinite().all()
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "state_dict.", "model_ema."])
+def test_a_prefix_that_no_loader_knows_is_named(host, models, prefix):
+    file = write(models, "wrapped.safetensors", in_layout("sd1", 9, f"{prefix}model.diffusion_model."))
+    with pytest.raises(Failed, match=f"inpainting model.*names that start with `{prefix}`"):
+        load(host, file)

@@ -52,3 +52,25 @@ def test_the_loaders_word_travels_with_clones(booted):
     model = tiny_model(8)
     model.set_attachments(ATTACHMENT, ModelKind("ic-light-fc", 8, "SD1"))
     assert kind_of_model(model.clone()).kind == "ic-light-fc"
+
+
+@pytest.mark.parametrize("channels", [4, 9])
+def test_a_config_that_another_pack_wrote_into_says_nothing(booted, channels):
+    """Other IC-Light packs set `in_channels` of the configuration that all clones share."""
+    model = tiny_model(channels)
+    before = kind_of_model(model)
+    model.model.model_config.unet_config["in_channels"] = 8
+    assert kind_of_model(model.clone()) == before
+
+
+def test_weights_padded_in_place_say_nothing(booted):
+    """While a model is loaded with an IC-Light patch, the weight itself has more channels."""
+    model = tiny_model(4)
+    patched = model.clone()
+    shape = list(model.model.get_parameter(KEY).shape)
+    shape[1] = 8
+    patched.add_patches({KEY: ("diff", [torch.zeros(shape), {"pad_weight": True}])})
+    patched.patch_model()
+    assert model.model.get_parameter(KEY).shape[1] == 8
+    assert kind_of_model(model).kind == "standard"
+    patched.unpatch_model()
