@@ -3,7 +3,8 @@
 from comfy_api.latest import io
 
 from ..core.loop.schedule import CURVES
-from ..core.models.concat import MASK_MODES, MAX_NOISE_LEVEL, SIDES
+from ..core.models.concat import CORNERS, MASK_MODES, MAX_NOISE_LEVEL, SIDES
+from ..core.pictures.detail import MODES, transfer_detail
 from ..host.conditioning import concat, concat_conditioner, concat_patch, edit_guider, ic_light
 from ..host.models.model_kind import kind_of_model
 from . import sockets
@@ -150,14 +151,15 @@ class ICLight(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="The matte of the foreground, white = keep (BiRefNet, RMBG).",
+                    tooltip="The matte of the foreground, white = keep (BiRefNet, RMBG). A foreground with "
+                    "alpha brings its own.",
                 ),
                 io.Image.Input(
                     "background", optional=True, tooltip="For FBC files: the background to light it by."
                 ),
                 io.Combo.Input(
                     "light_source",
-                    options=["none", *SIDES, "image"],
+                    options=["none", *SIDES, "image", *CORNERS],
                     default="none",
                     optional=True,
                     tooltip="Where the light comes from: it makes the latent output, to sample with denoise "
@@ -178,6 +180,12 @@ class ICLight(io.ComfyNode):
                     advanced=True,
                     tooltip="The grey behind the foreground. IC-Light was trained with 0.5.",
                 ),
+                io.Color.Input(
+                    "light_color",
+                    default="#ffffff",
+                    optional=True,
+                    tooltip="Colour of the light from a side or a corner; it tints a light_image too.",
+                ),
             ],
             outputs=[
                 io.Model.Output("model", tooltip="The model that relights."),
@@ -190,11 +198,11 @@ class ICLight(io.ComfyNode):
     @classmethod
     def execute(
         cls, model, positive, negative, vae, file, foreground, mask=None, background=None,
-        light_source="none", light_image=None, matte=0.5,
+        light_source="none", light_image=None, matte=0.5, light_color="#ffffff",
     ) -> io.NodeOutput:  # fmt: skip
         padded, found = ic_light.add_differences(model, ic_light.read_differences(file))
         sources = concat.Sources(image=foreground, mask=mask, background=background, grey=matte)
-        made = ic_light.relight(padded, found, vae, sources, light_source, light_image)
+        made = ic_light.relight(padded, found, vae, sources, light_source, light_image, light_color)
         return io.NodeOutput(
             concat_patch.patched(padded, found, made.concat),
             concat_patch.with_concat(positive, made.concat),
@@ -311,4 +319,49 @@ class ConcatConditioner(io.ComfyNode):
         )
 
 
-NODES: list[type[io.ComfyNode]] = [ConcatConditioning, ICLight, EditGuider, ConcatConditioner]
+class DetailTransfer(io.ComfyNode):
+    """Gives a relit or repainted picture the fine detail of the one that it was made from."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ISI_DetailTransfer",
+            display_name="ISI Detail Transfer",
+            category=CATEGORY,
+            description="Gives a relit picture the fine detail of the original back: text, faces and fabric "
+            "stay legible, the new light stays.",
+            search_aliases=["relight", "frequency separation", "high pass", "restore detail", "ic-light"],
+            inputs=[
+                io.Image.Input("target", tooltip="The picture whose light and colours stay: the relit one."),
+                io.Image.Input("source", tooltip="The picture whose detail is taken: the original."),
+                io.Combo.Input(
+                    "mode",
+                    options=list(MODES),
+                    default="add",
+                    tooltip="add: as it is. multiply: as strong as the light on it, for strong shadows. soft "
+                    "light: on top of the detail that the target has.",
+                ),
+                io.Float.Input(
+                    "blur",
+                    default=2.0,
+                    min=0.1,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="Detail is what is finer than this many pixels. Larger takes broader shapes too.",
+                ),
+                io.Float.Input(
+                    "blend", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="0 is off, 1 is full."
+                ),
+                io.Mask.Input(
+                    "mask", optional=True, tooltip="Where it acts, white = fully (a face, a label)."
+                ),
+            ],
+            outputs=[io.Image.Output("image", tooltip="The target with the detail of the source.")],
+        )
+
+    @classmethod
+    def execute(cls, target, source, mode, blur, blend, mask=None) -> io.NodeOutput:
+        return io.NodeOutput(transfer_detail(target, source, mode, blur, blend, mask))
+
+
+NODES: list[type[io.ComfyNode]] = [ConcatConditioning, ICLight, EditGuider, ConcatConditioner, DetailTransfer]

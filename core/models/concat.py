@@ -11,6 +11,7 @@ InstructPix2Pix (Brooks et al. 2023, arXiv:2211.09800), IC-Light (Zhang et al. 2
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,7 @@ from torch.nn import functional
 
 MASK_MODES = ("nearest", "max-pool")
 SIDES = ("left", "right", "top", "bottom")
+CORNERS = ("top left", "top right", "bottom left", "bottom right")
 GREY = 0.5
 MAX_NOISE_LEVEL = 350
 """The x4 upscaler was trained on noise levels 0 to 350 of its low-resolution schedule."""
@@ -34,11 +36,18 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Latents(Part):
-    """Latents `[B, 4, h, w]`, scaled as the model takes them; bilinear at another size."""
+    """Latents `[B, 4, h, w]`, scaled as the model takes them.
+
+    `again` makes them for a latent of another (height, width), from the picture that they were made of: a
+    second, larger pass sees the picture's own detail, not a stretched latent. Without it: bilinear.
+    """
 
     latents: Tensor
+    again: Callable[[int, int], Tensor] | None = None
 
     def channels(self, height: int, width: int) -> Tensor:
+        if self.again is not None and self.latents.shape[-2:] != (height, width):
+            return self.again(height, width)
         return _bilinear(self.latents, height, width)
 
 
@@ -182,12 +191,20 @@ def on_grey(pixels: Tensor, alpha: Tensor | None, grey: float = GREY) -> Tensor:
     return pixels if alpha is None else grey + (pixels - grey) * alpha.unsqueeze(-1)
 
 
-def light_gradient(side: str, height: int, width: int) -> Tensor:
-    """A picture `[1, H, W, 3]` that is white at `side` and falls to black at the other: IC-Light's lamp."""
-    length = width if side in ("left", "right") else height
-    ramp = torch.linspace(1, 0, length) if side in ("left", "top") else torch.linspace(0, 1, length)
-    ramp = ramp.reshape(1, 1, -1, 1) if side in ("left", "right") else ramp.reshape(1, -1, 1, 1)
-    return ramp.expand(1, height, width, 3)
+def light_gradient(
+    place: str, height: int, width: int, colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+) -> Tensor:
+    """A picture `[1, H, W, 3]` of IC-Light's lamp: `colour` (0..1) at `place`, black at the other end.
+
+    `place` is one of SIDES or of CORNERS; the light of a corner is the mean of its two sides'.
+    """
+    ramps = []
+    for side in place.split():
+        length = width if side in ("left", "right") else height
+        ramp = torch.linspace(1, 0, length) if side in ("left", "top") else torch.linspace(0, 1, length)
+        ramps.append(ramp.reshape(1, -1) if side in ("left", "right") else ramp.reshape(-1, 1))
+    light = torch.stack([ramp.expand(height, width) for ramp in ramps]).mean(0)
+    return light.reshape(1, height, width, 1) * torch.tensor(colour)
 
 
 def low_resolution_alphas() -> Tensor:

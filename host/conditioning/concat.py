@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import comfy.model_management
@@ -14,7 +15,7 @@ from torch import Tensor
 from ...core.models import concat as maths
 from ...core.models.concat import Concat, Depth, InpaintMask, Latents, LowResolution, Part
 from ...core.models.kinds import CONCAT, ModelKind, describe
-from ...core.pictures.resize import mask_beside
+from ...core.pictures.resize import lanczos, mask_beside
 from ..loop.moment import Needs
 
 
@@ -57,8 +58,27 @@ def prepare(found: ModelKind, model: Any, vae: Any, sources: Sources, node: str 
         )
     if vae is not None:
         needs_of(found).check_vae(vae)
-    sources = replace(sources, image=_rgb(sources.image), background=_rgb(sources.background))
+    check_sources(found, sources, node)
+    if found.kind in RELIT:
+        sources = replace(sources, mask=with_alpha(sources.mask, sources.image))
+    sources = replace(sources, image=rgb(sources.image), background=rgb(sources.background))
     return _BUILDERS[found.kind](found, model, vae, sources)
+
+
+def check_sources(found: ModelKind, sources: Sources, node: str = CONCAT) -> None:
+    """Raises ValueError for what is connected and can't be used."""
+    for name in ("image", "mask", "depth", "background"):
+        given = getattr(sources, name)
+        if given is not None and not torch.isfinite(given).all():
+            raise ValueError(
+                f"Expected numbers in every pixel of {name}, but some are NaN or infinite: connect another "
+                f"one to {node}, or make it anew."
+            )
+    if found.kind == "ic-light-fc" and sources.background is not None:
+        raise ValueError(
+            f"A background is connected to {node}, but this is {describe(found)}, which sees only the "
+            "foreground: disconnect the background, or use an FBC file (iclight_sd15_fbc)."
+        )
 
 
 def encode(vae: Any, pixels: Tensor) -> Tensor:
@@ -82,8 +102,25 @@ def needs_of(found: ModelKind) -> Needs:
     return Needs(describe(found), picture="image" in found.facts.needs, channels=4, factor=factor)
 
 
-def _scaled(model: Any, latents: Tensor) -> Tensor:
-    return model.get_model_object("latent_format").process_in(latents)
+def _latents(vae: Any, pixels: Tensor, latent_format: Any = None) -> tuple[Latents, Tensor]:
+    """The part made of `pixels` `[B, H, W, 3]`, scaled where the model's `latent_format` is given, and the
+    unscaled latents."""
+    latents = encode(vae, pixels)
+    again = partial(_encoded_at, vae, pixels, latent_format)
+    return Latents(latents if latent_format is None else latent_format.process_in(latents), again), latents
+
+
+def _encoded_at(vae: Any, pixels: Tensor, latent_format: Any, height: int, width: int) -> Tensor:
+    """The latents of `pixels` resampled for a latent of this size; whatever model is loaded stays so."""
+    factor = vae.spacial_compression_encode()
+    loaded = comfy.model_management.loaded_models(only_currently_used=True)
+    latents = vae.encode(lanczos(pixels, height * factor, width * factor))
+    comfy.model_management.load_models_gpu(loaded)
+    return latents if latent_format is None else latent_format.process_in(latents)
+
+
+def _format(model: Any) -> Any:
+    return model.get_model_object("latent_format")
 
 
 def _blank(like: Tensor) -> dict:
@@ -116,9 +153,8 @@ def _upscale(found: ModelKind, model: Any, vae: Any, sources: Sources) -> Prepar
 
 def _edit(found: ModelKind, model: Any, vae: Any, sources: Sources) -> Prepared:
     assert sources.image is not None
-    latents = encode(vae, sources.image)
-    picture = _scaled(model, latents) if found.scaled_concat else latents
-    return Prepared(_concat(Latents(picture), like=latents), _blank(latents))
+    part, latents = _latents(vae, sources.image, _format(model) if found.scaled_concat else None)
+    return Prepared(_concat(part, like=latents), _blank(latents))
 
 
 def _relight(found: ModelKind, model: Any, vae: Any, sources: Sources) -> Prepared:
@@ -130,25 +166,24 @@ def _relight(found: ModelKind, model: Any, vae: Any, sources: Sources) -> Prepar
     if found.kind == "ic-light-fbc":
         assert sources.background is not None
         pictures.append(like(sources.background, image))
-    latents = [encode(vae, picture) for picture in pictures]
-    parts = [Latents(_scaled(model, latent)) for latent in latents]
+    parts, latents = zip(*(_latents(vae, picture, _format(model)) for picture in pictures), strict=True)
     return Prepared(_concat(*parts, like=latents[0]), _blank(max(latents, key=len)))
 
 
 def _inpaint(found: ModelKind, model: Any, vae: Any, sources: Sources) -> Prepared:
     assert sources.image is not None and sources.mask is not None
     image, mask = _same_batch(sources.image, mask_beside(sources.mask, *sources.image.shape[1:3]))
-    masked = encode(vae, maths.masked_picture(image, mask))
+    painted, masked = _latents(vae, maths.masked_picture(image, mask), _format(model))
     mask = maths.crop_to_multiple(mask, vae.spacial_compression_encode())
-    parts = InpaintMask(mask, sources.mask_mode), Latents(_scaled(model, masked))
+    parts = InpaintMask(mask, sources.mask_mode), painted
     latent = {"samples": encode(vae, image), "noise_mask": mask}
     return Prepared(_concat(*parts, like=masked), latent)
 
 
 def _marigold(found: ModelKind, model: Any, vae: Any, sources: Sources) -> Prepared:
     assert sources.image is not None
-    latents = encode(vae, sources.image)
-    return Prepared(_concat(Latents(_scaled(model, latents)), like=latents), _blank(latents))
+    part, latents = _latents(vae, sources.image, _format(model))
+    return Prepared(_concat(part, like=latents), _blank(latents))
 
 
 _BUILDERS: dict[str, Callable[[ModelKind, Any, Any, Sources], Prepared]] = {
@@ -160,6 +195,8 @@ _BUILDERS: dict[str, Callable[[ModelKind, Any, Any, Sources], Prepared]] = {
     "inpaint": _inpaint,
     "marigold": _marigold,
 }
+RELIT = ("ic-light-fc", "ic-light-fbc")
+"""Kinds whose mask is the matte of the foreground: a picture's own alpha is one."""
 SUPPORTED = tuple(_BUILDERS)
 """Kinds of models that `prepare` knows."""
 
@@ -177,11 +214,23 @@ def like(picture: Tensor, image: Tensor) -> Tensor:
     return moved.movedim(1, -1)
 
 
-def _rgb(picture: Tensor | None) -> Tensor | None:
-    """Three channels of a picture: grey three times, RGBA without its alpha."""
+def rgb(picture: Any) -> Any:
+    """Three channels of a picture `[B, H, W, C]`, or None: grey three times, RGBA without its alpha."""
     if picture is None:
         return None
-    return picture.expand(-1, -1, -1, 3) if picture.shape[-1] == 1 else picture[..., :3]
+    # Two channels are grey and alpha.
+    return picture[..., :1].expand(-1, -1, -1, 3) if picture.shape[-1] < 3 else picture[..., :3]
+
+
+def with_alpha(mask: Tensor | None, image: Tensor | None) -> Tensor | None:
+    """The matte `[B, H, W]` of a picture: its alpha, times the mask where one is connected."""
+    if image is None or image.shape[-1] not in (2, 4):
+        return mask
+    alpha = image[..., -1]
+    if mask is None:
+        return alpha
+    mask, alpha = _same_batch(mask_beside(mask, *image.shape[1:3]), alpha)
+    return mask * alpha
 
 
 def _same_batch(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from ...core.loop.plan import Plan
 from ...core.models.kinds import ModelKind, describe
 from ..loop.moment import Conditioner, Moment, Needs
 from ..models.model_kind import kind_of_model
-from .concat import Sources, check_kind, needs_of, prepare
+from .concat import Sources, check_kind, check_sources, needs_of, prepare
 from .concat_patch import patched, with_concat
 from .edit_guider import Scale, with_image_guidance
 
@@ -36,6 +36,7 @@ class ConcatConditioner(Conditioner):
 
     def check(self, model: Any, vae: Any, plan: Plan) -> None:
         found = self._found(model)
+        check_sources(found, self.sources, NODE)
         given = {name for name in ("depth", "background") if getattr(self.sources, name) is not None}
         # The picture and the mask may come with the step.
         missing = [name for name in found.facts.needs if name not in given | {"image", "mask", "vae"}]

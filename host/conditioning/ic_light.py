@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import comfy.utils
+import torch
+from PIL import ImageColor
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -17,7 +19,7 @@ from ...core.models.kinds import ICLIGHT, ModelKind, describe
 from ..models import mini
 from ..models.model_files import SAFETENSORS, header_of, model_files, model_path
 from ..models.model_kind import CONV_IN, OURS, kind_of_model
-from .concat import Prepared, Sources, encode, like, prepare
+from .concat import Prepared, Sources, encode, like, prepare, rgb
 
 PREFIX = "diffusion_model."
 MINI = ("mini/ic-light-fc", "mini/ic-light-fbc")
@@ -65,25 +67,33 @@ def add_differences(model: Any, differences: Mapping[str, Tensor]) -> tuple[Any,
 
 
 def relight(
-    model: Any, found: ModelKind, vae: Any, sources: Sources, light: str, light_image: Tensor | None
+    model: Any,
+    found: ModelKind,
+    vae: Any,
+    sources: Sources,
+    light: str,
+    light_image: Tensor | None,
+    colour: str = "#ffffff",
 ) -> Prepared:
-    """What sampling needs: `light` is `none`, a side, or `image`; a light is the latent to start from.
+    """What sampling needs: `light` is `none`, a side, a corner, or `image`; it is the latent to start from.
 
-    Raises ValueError if an input is missing or the VAE is of another kind.
+    `colour` (`#rrggbb`) tints the light. Raises ValueError if an input is missing, the VAE is of another
+    kind, or the colour is none.
     """
+    tint = _tint(colour)
     made = prepare(found, model, vae, sources, ICLIGHT)
     if light == "none":
         return made
     assert sources.image is not None
     if light != "image":
-        lamp = light_gradient(light, *sources.image.shape[1:3])
+        lamp = light_gradient(light, sources.image.shape[1], sources.image.shape[2], tint)
     elif light_image is None:
         raise ValueError(
             "Expected a picture of light for the light source `image`, but nothing is connected there: "
             f"connect light_image to {ICLIGHT}, or choose a side."
         )
     else:
-        lamp = like(light_image[..., :3], sources.image)
+        lamp = like(rgb(light_image), sources.image) * torch.tensor(tint)
     start = encode(vae, lamp)
     batch = made.latent["samples"].shape[0]
     if batch % start.shape[0]:
@@ -92,6 +102,17 @@ def relight(
             f"{start.shape[0]}: connect a single one."
         )
     return Prepared(made.concat, {"samples": start.repeat(batch // start.shape[0], 1, 1, 1)})
+
+
+def _tint(colour: str) -> tuple[float, float, float]:
+    """`#rrggbb` or a name of a colour, as 0..1."""
+    try:
+        red, green, blue = ImageColor.getrgb(colour)[:3]
+    except ValueError:
+        raise ValueError(
+            f"Expected a colour such as #ffcc88 in light_color of {ICLIGHT}, but got {colour!r}."
+        ) from None
+    return red / 255, green / 255, blue / 255
 
 
 def _model_names(model: Any, differences: Mapping[str, Tensor]) -> dict[str, Tensor]:

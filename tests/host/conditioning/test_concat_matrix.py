@@ -111,8 +111,12 @@ def test_masks_depths_and_backgrounds_of_other_sizes(host, vaes, kind):
 def test_grey_and_rgba_pictures(host, vaes, kind, channels):
     inputs = inputs_of(kind)
     grey = inputs["image"][..., :1].expand(-1, -1, -1, 3)
-    expected = sample(host, *condition(host, vaes, kind, **inputs | {"image": grey}))
-    image = grey[..., :1] if channels == 1 else torch.cat([grey, inputs["image"][..., :1]], -1)
+    image, same = grey[..., :1], inputs | {"image": grey}
+    if channels == 4:
+        image = torch.cat([grey, inputs["image"][..., :1]], -1)
+        if kind.startswith("ic-light"):  # alpha is a matte
+            same["mask"] = same["mask"] * image[..., 3]
+    expected = sample(host, *condition(host, vaes, kind, **same))
     got = sample(host, *condition(host, vaes, kind, **inputs | {"image": image}))
     assert (got - expected).abs().max() <= 1e-4 * expected.abs().max()
 
@@ -328,3 +332,40 @@ def test_tiles_get_their_part_of_the_concat(host, vaes, kind):
         h, w = concat.shape[-2:]
         windows = full.unfold(2, h, 1).unfold(3, w, 1).movedim(1, -1).flatten(0, 2)
         assert any(torch.equal(window.movedim(-1, 0), concat[0]) for window in windows)
+
+
+@pytest.mark.parametrize("kind", ["instruct-pix2pix", "inpaint", "ic-light-fbc", "marigold"])
+def test_a_larger_latent_gets_its_pictures_encoded_anew(host, vaes, kind):
+    """What a stretched latent has lost: the channels at twice the size are those of the enlarged picture."""
+    from isi.core.pictures.resize import lanczos
+
+    inputs = inputs_of(kind)
+    inputs = {
+        name: value.new_full(value.shape, 0.6) if value.ndim == 3 else value for name, value in inputs.items()
+    }
+    model = concat_model(kind)
+    ready = condition(host, vaes, kind, model, **inputs)
+    larger = {
+        name: lanczos(value, 2 * HEIGHT, 2 * WIDTH) if value.ndim == 4 else value.repeat(1, 2, 2)
+        for name, value in inputs.items()
+    }
+    expected = condition(host, vaes, kind, model, **larger)
+
+    def seen_with(ready):
+        with unet_inputs(model) as seen:
+            size = HEIGHT // 4, WIDTH // 4
+            sample(host, *ready[:3], {"samples": torch.zeros(1, 4, *size)}, cfg=1.0)
+        return seen[0]["sample"]
+
+    assert torch.allclose(seen_with(ready), seen_with(expected), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("depth", "depth"), ("inpaint", "mask"), ("instruct-pix2pix", "image")]
+)
+def test_nan_in_a_picture_is_said(host, vaes, kind, name):
+    inputs = inputs_of(kind)
+    inputs[name] = inputs[name].clone()
+    inputs[name][0, 3, 5] = float("nan")
+    model = concat_model(kind)
+    refused(host, model, lambda: condition(host, vaes, kind, model, **inputs), f"every pixel of {name}")

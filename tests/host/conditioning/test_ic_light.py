@@ -182,3 +182,81 @@ def test_fbc_without_background_and_double_patches_and_whole_models_are_refused(
     for name, message in (("whole", "whole model"), ("lora", "no first convolution")):
         with pytest.raises(Failed, match=message):
             relight(host, base, f"diffusion_models/{name}.safetensors", vae)
+
+
+def concat_seen(host, base, out, latent=None):
+    """The channels that the UNet gets beside the noisy latent, at the size of `latent`."""
+    model, positive, negative, own = out
+    with unet_inputs(base) as seen:
+        sample(host, model, positive, negative, own if latent is None else latent, steps=1, cfg=1.0)
+    return seen[0]["sample"][:, 4:]
+
+
+def test_alpha_is_the_matte(host, files, vae):
+    inputs = inputs_of("fc")
+    rgba = torch.cat([inputs["foreground"], inputs["mask"][..., None]], -1)
+    base = tiny_model()
+    expected = concat_seen(host, base, relight(host, base, files["fc"], vae, **inputs))
+    made = concat_seen(host, base, relight(host, base, files["fc"], vae, foreground=rgba))
+    assert torch.equal(made, expected)
+    # With a mask too, both count.
+    half = torch.full((1, 48, 64), 0.5)
+    both = concat_seen(host, base, relight(host, base, files["fc"], vae, foreground=rgba, mask=half))
+    product = {"foreground": inputs["foreground"], "mask": inputs["mask"] * 0.5}
+    assert torch.equal(both, concat_seen(host, base, relight(host, base, files["fc"], vae, **product)))
+
+
+@pytest.mark.parametrize("kind", CHANNELS)
+def test_a_larger_pass_encodes_the_pictures_again(host, files, vae, kind):
+    """As IC-Light's own code does: the foreground at the new size, not its stretched latent."""
+    from PIL import Image
+
+    base, inputs = tiny_model(), inputs_of(kind)
+    out = relight(host, base, files[kind], vae, **inputs)
+    made = concat_seen(host, base, out, {"samples": torch.zeros(1, 4, 9, 12)})
+    matte = inputs["mask"][..., None]
+    grey = 0.5 + (inputs["foreground"] - 0.5) * matte
+    planes = [
+        Image.fromarray(grey[0, ..., c].numpy()).resize((96, 72), Image.Resampling.LANCZOS) for c in range(3)
+    ]
+    import numpy
+
+    larger = torch.stack([torch.from_numpy(numpy.array(plane)) for plane in planes], -1)[None]
+    expected = vae.encode(larger.clamp(grey.min(), grey.max())) * 0.18215
+    assert torch.allclose(made[:, :4], expected, atol=1e-5)
+    stretched = torch.nn.functional.interpolate(vae.encode(grey) * 0.18215, (9, 12), mode="bilinear")
+    assert (made[:, :4] - stretched).square().mean() > 1e-4
+
+
+def test_a_background_at_an_fc_file_is_named(host, files, vae):
+    with pytest.raises(Failed, match="sees only the foreground: disconnect the background"):
+        relight(host, tiny_model(), files["fc"], vae, background=picture(1, 48, 64, 3))
+
+
+def test_grey_light_and_corners_and_colours(host, files, vae):
+    base, across = tiny_model(), torch.linspace(1, 0, 64).reshape(1, 1, 64, 1).repeat(1, 48, 1, 3)
+    down = torch.linspace(1, 0, 48).reshape(1, 48, 1, 1)
+
+    def start(**light):
+        return relight(host, base, files["fc"], vae, **inputs_of("fc"), **light)[3]["samples"]
+
+    grey = start(light_source="image", light_image=across[..., :1])
+    assert torch.equal(grey, start(light_source="image", light_image=across))
+    assert torch.allclose(grey, start(light_source="left"), atol=1e-5)
+    corner = start(light_source="top left")
+    assert torch.allclose(corner, vae.encode((across + down) / 2), atol=1e-5)
+    warm = torch.tensor([1.0, 204 / 255, 136 / 255])
+    tinted = start(light_source="left", light_color="#ffcc88")
+    assert torch.allclose(tinted, vae.encode(across * warm), atol=1e-5)
+    tinted = start(light_source="image", light_image=across, light_color="#ffcc88")
+    assert torch.allclose(tinted, vae.encode(across * warm), atol=1e-5)
+    with pytest.raises(Failed, match="#ffcc88"):
+        start(light_source="left", light_color="warmish")
+
+
+def test_detail_transfer_is_a_node(host):
+    target, source = picture(1, 24, 32, 3), picture(1, 24, 32, 3, seed=1)
+    (off,) = host.call("ISI_DetailTransfer", target=target, source=source, mode="add", blur=2.0, blend=0.0)
+    assert torch.equal(off, target)
+    (made,) = host.call("ISI_DetailTransfer", target=target, source=source, mode="add", blur=2.0, blend=1.0)
+    assert not torch.equal(made, target)
