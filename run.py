@@ -38,6 +38,8 @@ SDISTS = {
     NEWEST: ("2.6.0", "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"),
     OLDEST: ("1.0.0", "4e46654c099b0b3e5f96f2d34d938b54409764202754b33a76e550925a1d1e73"),
 }
+# The newest web page that the browser tests know; users get theirs with ComfyUI or ahead of it.
+NEWEST_PAGE = "1.58.1"
 
 
 class SetupError(Exception):
@@ -132,20 +134,24 @@ def unpack(archive: Path, inside: PurePosixPath, target: Path) -> None:
                 shutil.copyfileobj(source, out)
 
 
-def get_own_frontend(version: str) -> Path:
-    """The web page that ComfyUI `version` was released with: `.venv` holds only the newest host's."""
-    home = HOSTS / f"frontend-{version}"
-    if home.exists():
-        return home
-    say(f"Getting the web page of ComfyUI {version}")
+def own_page(version: str) -> str:
+    """The version of the web page that ComfyUI `version` was released with."""
     requirements = (HOSTS / f"comfyui-{version}" / "requirements.txt").read_text("utf-8")
-    pinned = re.search(r"^comfyui-frontend-package==\S+", requirements, re.MULTILINE)
+    pinned = re.search(r"^comfyui-frontend-package==(\S+)", requirements, re.MULTILINE)
     assert pinned
+    return pinned[1]
+
+
+def get_page(version: str, home: Path) -> None:
+    """Puts ComfyUI's web page of `version` at `home`, unless it is there: `.venv` holds only one of them."""
+    if home.exists():
+        return
+    say(f"Getting ComfyUI's web page {version}")
     with tempfile.TemporaryDirectory(dir=HOSTS, prefix="partial-") as folder:
         command = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        call([*command, "--target", folder, pinned[0]], f"Could not fetch {pinned[0]}. Try again.")
+        package = f"comfyui-frontend-package=={version}"
+        call([*command, "--target", folder, package], f"Could not fetch {package}. Try again.")
         os.replace(Path(folder, "comfyui_frontend_package", "static"), home)
-    return home
 
 
 def set_up(comfyui: str | None, oldest: bool) -> Path:
@@ -163,7 +169,9 @@ def set_up(comfyui: str | None, oldest: bool) -> Path:
         install([DEV, host / "requirements.txt"], CONSTRAINTS)
     if oldest:
         get_comfyui(OLDEST)
-        get_own_frontend(OLDEST)
+        get_page(own_page(OLDEST), HOSTS / f"frontend-{OLDEST}")
+        if os.environ.get("CI"):
+            get_page(NEWEST_PAGE, HOSTS / f"page-{NEWEST_PAGE}")
     return host
 
 

@@ -1,11 +1,13 @@
-"""`python run.py test`: the gates, then the three tiers of tests, then one line that sums them up.
+"""`python run.py test`: the gates, then the tiers of tests, then one line that sums them up.
 
-With `--release` English no longer stands in for Chinese and Korean.
+With `--release` English no longer stands in for Chinese and Korean. In continuous integration (`CI=true`)
+browser tests that cover each widget run on the newest page too.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -13,24 +15,28 @@ import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+from run import HOSTS, NEWEST_PAGE
+
 ROOT = Path(__file__).resolve().parents[1]
 GATES = {
     "ruff check": ["ruff", "check", "--quiet"],
     "ruff format": ["ruff", "format", "--check", "--quiet"],
     "pyright": ["pyright"],
 }
-TIERS = ("tests/core", "tests/host", "tests/e2e")
-# A page may draw a moment later than a test waits for: what fails here is tried once more, and said.
-TWICE = "tests/e2e"
+BROWSER = "tests/e2e"
+TIERS = {name: [name] for name in ("tests/core", "tests/js", "tests/host", BROWSER)}
+NEWEST = f"{BROWSER} on page {NEWEST_PAGE}"
+if os.environ.get("CI"):
+    TIERS[NEWEST] = [BROWSER, "-m", "newest"]
 # Results are bit-equal only at one thread count.
 THREADS = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
 
 
-def run(name: str, command: list[str]) -> int:
+def run(name: str, command: list[str], **more: str) -> int:
     """Runs `python -m command` in the repository, with its name before and its time after."""
     print(f"\n== {name}", flush=True)
     begun = time.monotonic()
-    environment = {**os.environ, **THREADS, "PYTHONUTF8": "1"}
+    environment = {**os.environ, **THREADS, "PYTHONUTF8": "1", **more}
     code = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment).returncode
     print(
         f"== {name}: {'ok' if code == 0 else f'failed ({code})'}, {time.monotonic() - begun:.0f} s",
@@ -60,18 +66,18 @@ def main() -> int:
     failed_gates = sum(run(name, command) != 0 for name, command in GATES.items())
     totals, wobbled = [len(GATES) - failed_gates, failed_gates, 0], 0
     with tempfile.TemporaryDirectory() as folder:
-        for tier in TIERS:
-            report = Path(folder, tier.replace("/", "-") + ".xml")
-            code = run(tier, ["pytest", tier, "--quiet", f"--junitxml={report}"])
+        for tier, which in TIERS.items():
+            report = Path(folder, re.sub(r"\W", "-", tier) + ".xml")
+            more = {"ISI_PAGE": str(HOSTS / f"page-{NEWEST_PAGE}")} if tier == NEWEST else {}
+            code = run(tier, ["pytest", *which, "--quiet", f"--junitxml={report}"], **more)
             tally = counts(report)
             if code and not tally[1]:
                 tally = (tally[0], 1, tally[2])  # the process died after its tests, or found none
-            if tier == TWICE and code == 1:
+            # A page may draw a moment later than a test waits for: that is tried once more, and said.
+            if BROWSER in which and code == 1:
                 report.unlink()
-                run(
-                    f"{tier}, what failed",
-                    ["pytest", tier, "--quiet", "--last-failed", f"--junitxml={report}"],
-                )
+                again = ["pytest", *which, "--quiet", "--last-failed", f"--junitxml={report}"]
+                run(f"{tier}, what failed", again, **more)
                 still = counts(report)[1]
                 wobbled = tally[1] - still
                 tally = (tally[0] + wobbled, still, tally[2])

@@ -1,6 +1,10 @@
-"""Fixtures: a real ComfyUI server in a fresh base directory, and its web page in a real browser."""
+"""Fixtures: a real ComfyUI server in a fresh base directory, and its web page in a real browser.
+
+`ISI_PAGE=FOLDER` tests another web page than the host's own.
+"""
 
 import os
+from pathlib import Path
 
 import pytest
 from isi.tools import browser as browsers
@@ -12,7 +16,8 @@ expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("comfyui")) as running:
+    page = os.environ.get("ISI_PAGE")
+    with Server(tmp_path_factory.mktemp("comfyui"), frontend=Path(page) if page else None) as running:
         yield running
 
 
