@@ -1,8 +1,7 @@
 /**
  * The script language in the browser. `core/language/script.py` is the reference and holds the rules; both pass
- * `tests/vectors/script.json`, and their messages are the same.
+ * `tests/vectors/script.json`. What a mistake is called stands in script_words.js.
  */
-import { say } from "./words.js";
 
 const BARE_WEIGHT = 1.1;
 const WEIGHT = { low: 0.01, high: 100, range: ["0.01", "100"] };
@@ -33,15 +32,14 @@ const BLANKS = new RegExp(`[${BLANK}]+`, "g");
 const IS_BLANK = new RegExp(`^[${BLANK}]$`);
 
 /**
- * A mistake: `offset` into the text, `line` and `column` from 1 (in code points), `key`, and the `reason`, which
- * is the page's text for the key with `values`.
+ * A mistake: `offset` into the text, `line` and `column` from 1 (in code points), its `key`, and the `values` that
+ * go with it: `range` is `[low, high]`, `setting` a setting's name or "repeat", `written` what stands there.
  */
 export class ScriptError extends Error {
-  constructor(text, offset, key, values) {
-    const reason = say(`script.${key}`, values);
-    super(reason);
+  constructor(text, offset, key, values = {}) {
+    super(key);
     const before = text.slice(0, offset).split(/\r\n|\r|\n/);
-    Object.assign(this, { offset, key, reason, line: before.length });
+    Object.assign(this, { offset, key, values, line: before.length });
     this.column = [...before.at(-1)].length + 1;
   }
 }
@@ -156,7 +154,7 @@ function peel(text, plain, mask, start, end) {
     const written = numberText(plain.slice(colon + 1, end - 1));
     if (MEANT_AS_NUMBER.test(written)) {
       if (!NUMBER.test(written)) {
-        const values = { range: between(WEIGHT), written: short(written) };
+        const values = { range: WEIGHT.range, written: short(written) };
         throw new ScriptError(text, colon + 1, "weight_not_a_number", values);
       }
       const weight = Number(written);
@@ -168,7 +166,7 @@ function peel(text, plain, mask, start, end) {
 }
 
 function weightOutOfRange(text, offset) {
-  return new ScriptError(text, offset, "weight_out_of_range", { range: between(WEIGHT) });
+  return new ScriptError(text, offset, "weight_out_of_range", { range: WEIGHT.range });
 }
 
 function settingsIn(mask, start, end) {
@@ -198,7 +196,7 @@ function readSettings(text, mask, start, end) {
   for (const match of found.slice(tail)) {
     const [name, value] = readSetting(text, match);
     if (name in values) {
-      throw new ScriptError(text, match.start, "duplicate_setting", { setting: called(name) });
+      throw new ScriptError(text, match.start, "duplicate_setting", { setting: name });
     }
     values[name] = value;
   }
@@ -221,10 +219,10 @@ function readSetting(text, match) {
   if (!written) {
     throw new ScriptError(text, match.start, "setting_without_value", { name, example });
   }
-  const values = { setting: called(name), range: between(SETTINGS[name]), written: short(written) };
+  const values = { setting: name, range: SETTINGS[name].range, written: short(written) };
   const whole = typeof low === "bigint";
   if (!(whole ? INTEGER : NUMBER).test(written)) {
-    values.kind = say(whole ? "script.whole_number" : "script.number");
+    values.kind = whole ? "whole" : "number";
     throw new ScriptError(text, match.span(field)[0], "setting_not_a_number", values);
   }
   const value = whole ? integer(written) : Number(written);
@@ -240,14 +238,12 @@ function integer(written) {
   return sign === "-" ? -value : value;
 }
 
-const called = (name) => (name === "repeat" ? say("script.repeat") : `@${name}`);
-const between = ({ range: [low, high] }) => say("script.range", { low, high });
 const strip = (text) => text.slice(...trim(text, 0, text.length));
 const numberText = (written) => strip(written.normalize("NFKC"));
 
 function short(written) {
   const points = [...written];
-  return points.length > 21 ? `${points.slice(0, 20).join("")}…` : written || say("script.nothing");
+  return points.length > 21 ? `${points.slice(0, 20).join("")}…` : written;
 }
 
 function trim(mask, start, end) {

@@ -3,30 +3,24 @@ keyboard, and with numbers that are the server's own."""
 
 import io
 import json
-import random
 import urllib.request
-from pathlib import Path
 
 import pytest
 import torch
-from isi.core.pictures.canvas import ANCHORS, sides_of
+from isi.core.pictures.canvas import sides_of
 from isi.core.pictures.differential import (
-    MODES,
     release_picture,
     release_step,
-    tau_calibrated,
-    tau_step,
-    tau_timestep,
 )
-from isi.core.plans.outpaint import Outpainting
 from isi.tools import client
 from isi.tools.browser import front_end
 from PIL import Image
 from playwright.sync_api import expect
 
+from ..js.levels import taus
+
 pytestmark = pytest.mark.usefixtures("faultless")
 
-CASES = json.loads((Path(__file__).parents[1] / "vectors/outpaint.json").read_text("utf-8"))["cases"]
 SIDES = ("top", "bottom", "left", "right")
 LIBRARY = "const lib = name => import(new URL(`/extensions/isi-nodes/lib/${name}.js`, location.href).href);"
 SOURCE = f"""async () => {{
@@ -38,31 +32,6 @@ SOURCE = f"""async () => {{
   if (!url) return null;
   const {{ searchParams }} = new URL(url, location.href);
   return ["filename", "subfolder", "type"].map(name => searchParams.get(name));
-}}"""
-SIDES_OF = f"""async cases => {{
-  {LIBRARY}
-  const {{ sidesOf }} = await lib("outpaint");
-  return cases.map(({{ extend, height, width }}) => {{
-    try {{
-      const {{ top, bottom, left, right }} = sidesOf(extend, {{ height, width }});
-      return [top, bottom, left, right];
-    }} catch (error) {{
-      if (error instanceof RangeError) return null;
-      throw error;
-    }}
-  }});
-}}"""
-PASSES_OF = f"""async cases => {{
-  {LIBRARY}
-  const {{ passesOf }} = await lib("outpaint_passes");
-  return cases.map(([[top, bottom, left, right], size, passSize, overlap]) =>
-    passesOf({{ top, bottom, left, right }}, size, passSize, overlap)
-      .map(box => [box.top, box.left, box.bottom - box.top, box.right - box.left]));
-}}"""
-RELEASE = f"""async asked => {{
-  {LIBRARY}
-  const {{ releaseSteps, thresholds }} = await lib("release");
-  return asked.map(({{ mode, steps, strength }}) => releaseSteps(thresholds(mode, steps), strength));
 }}"""
 SHOW = """() => {
   const node = app.rootGraph.nodes.find(node => /^ISI_[OD]/.test(node.type));
@@ -186,45 +155,7 @@ def test_the_picture_is_found_through_subgraphs_reroutes_and_bypassed_nodes(page
     assert page.evaluate(SOURCE) is None
 
 
-def test_the_sides_are_the_servers(page):
-    """The shared table, and a thousand more that Python makes."""
-    chance = random.Random(7)
-    asked = []
-    for _ in range(1000):
-        anchor, multiple = chance.choice(list(ANCHORS)), chance.choice([1, 8, 64, 100])
-        extend = chance.choice(
-            [
-                {"extend": "aspect ratio", "ratio": f"{chance.randint(1, 40)}:{chance.randint(1, 40)}",
-                 "anchor": anchor, "multiple_of": multiple},
-                {"extend": "size", "width": chance.randint(8, 3000), "height": chance.randint(8, 3000),
-                 "anchor": anchor},
-                {"extend": "sides", **{side: chance.randint(-300, 900) for side in SIDES},
-                 "unit": chance.choice(["pixels", "percent"]), "multiple_of": multiple},
-            ]
-        )  # fmt: skip
-        asked.append({"extend": extend, "height": chance.randint(1, 2000), "width": chance.randint(1, 2000)})
-    assert page.evaluate(SIDES_OF, CASES) == [case["sides"] for case in CASES]
-    for case, found in zip(asked, page.evaluate(SIDES_OF, asked), strict=True):
-        try:
-            wanted = list(sides_of(case["extend"], case["height"], case["width"]))
-        except ValueError:
-            wanted = None
-        assert found == wanted, case
-
-
-def test_the_passes_are_the_servers(page):
-    chance = random.Random(3)
-    cases = []
-    for _ in range(25):
-        sides = [chance.randrange(-64, 1600, 8) for _ in range(4)]
-        size = {"height": chance.randrange(200, 1500), "width": chance.randrange(200, 1500)}
-        cases.append([sides, size, chance.randrange(256, 1100), chance.randrange(0, 128)])
-    for (sides, size, pass_size, overlap), found in zip(cases, page.evaluate(PASSES_OF, cases), strict=True):
-        plan = Outpainting(tuple(sides), pass_size, [""], overlap)
-        boxes = [one.box for one in plan.passes(**size)]
-        assert found == [[box.top, box.left, box.height, box.width] for box in boxes], (sides, size)
-
-
+@pytest.mark.newest
 def test_what_is_dragged_is_what_the_widgets_say(page):
     open_canvas(page, pixels(left=64))
     assert agreed(page) == {"top": 0, "bottom": 0, "left": 64, "right": 0}
@@ -347,33 +278,7 @@ def test_says_what_is_wrong_and_what_is_not_known(page):
     expect(status).to_contain_text("known after a run")
 
 
-def taus(mode, steps):
-    """The thresholds of the scheduler `normal` with the noise levels of SD 1.5 and SDXL."""
-    times = torch.linspace(999, 0, steps, dtype=torch.float64)
-    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
-    alphas = (1 - betas).cumprod(0)
-    logs = ((1 - alphas) / alphas).log() / 2
-    sigmas = torch.lerp(logs[times.floor().long()], logs[times.ceil().long()], times.frac()).exp()
-    if mode == "timestep":
-        return tau_timestep(times, times[0], torch.zeros_like(times[0]))
-    if mode == "step":
-        return tau_step(sigmas, torch.cat([sigmas, sigmas.new_zeros(1)]))
-    return tau_calibrated(sigmas, torch.ones_like(sigmas))
-
-
-def test_greys_are_released_when_the_server_releases_them(page):
-    asked = [
-        {"mode": mode, "steps": steps, "strength": strength}
-        for mode in MODES
-        for steps in (1, 2, 7, 20, 100)
-        for strength in (0.0, 0.35, 1.0)
-    ]
-    greys = torch.arange(256) / 255
-    for case, found in zip(asked, page.evaluate(RELEASE, asked), strict=True):
-        wanted = release_step(greys, taus(case["mode"], case["steps"]), case["strength"])
-        assert found == wanted.tolist(), case
-
-
+@pytest.mark.newest
 def test_the_heat_map_is_the_servers_preview_before_it_runs(page, server):
     alpha = Image.frombytes("L", (64, 16), bytes(range(0, 256, 4)) * 16)
     Image.merge("RGBA", [alpha] * 4).save(server.base / "input" / "grey.png")

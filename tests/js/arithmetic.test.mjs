@@ -1,0 +1,78 @@
+/**
+ * The page's arithmetic against Python's: `test_arithmetic.py` writes what is asked and what Python says of it into
+ * the file that ISI_CASES names. Nothing of ComfyUI's page is here, so that none of these modules may import it.
+ */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+import { sidesOf } from "../../js/lib/outpaint.js";
+import { passesOf } from "../../js/lib/outpaint_passes.js";
+import { releaseSteps, thresholds } from "../../js/lib/release.js";
+import { parse, ScriptError } from "../../js/lib/script.js";
+import { fault, stageCost, stageSizes, stageStride, targetSize } from "../../js/lib/tiles.js";
+
+/** Ratios of whole numbers and products of weights, worked out in another order, may differ in the last bits. */
+const CLOSE = 1e-9;
+
+const namedSides = ([top, bottom, left, right]) => ({ top, bottom, left, right });
+const axis = ({ length, tile, starts }) => [length, tile, ...starts];
+
+/** What the page makes of a case, as Python wrote its own answer down. */
+const PAGE = {
+  script(text) {
+    try {
+      const { global, groups } = parse(text);
+      return {
+        global,
+        groups: groups.map(({ start, ...group }) =>
+          Object.fromEntries(Object.entries(group).map(([name, value]) => [name, typeof value === "bigint" ? String(value) : value]))),
+      };
+    } catch (error) {
+      if (!(error instanceof ScriptError)) throw error;
+      return { key: error.key, line: error.line, column: error.column };
+    }
+  },
+  sides({ extend, height, width }) {
+    try {
+      const { top, bottom, left, right } = sidesOf(extend, { height, width });
+      return [top, bottom, left, right];
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      return null;
+    }
+  },
+  passes({ sides, size, passSize, overlap }) {
+    return passesOf(namedSides(sides), size, passSize, overlap)
+      .map((box) => [box.top, box.left, box.bottom - box.top, box.right - box.left]);
+  },
+  release: ({ mode, steps, strength }) => releaseSteps(thresholds(mode, steps), strength),
+  tiles({ size, steps, ratio, auto, dilated, ...tiling }) {
+    const wrong = fault(tiling, ratio);
+    if (wrong) return { error: wrong.key };
+    const cost = stageCost(size, steps, tiling, { ratio, auto }, dilated);
+    const { tiles, calls, redundancy, dilated: stride } = cost;
+    return { rows: axis(cost.layout.rows), columns: axis(cost.layout.columns), tiles, calls, redundancy, stride };
+  },
+  stages({ size, factor, height, width, stages }) {
+    const sizes = stageSizes(size, targetSize(...size, factor, height, width), stages);
+    return { sizes, strides: sizes.map((stage) => stageStride(size, stage)) };
+  },
+};
+
+function same(found, wanted) {
+  if (typeof wanted === "number" && typeof found === "number") return Math.abs(found - wanted) <= CLOSE * Math.max(1, Math.abs(wanted));
+  if (typeof wanted !== "object" || wanted === null) return found === wanted;
+  if (typeof found !== "object" || found === null) return false;
+  const names = Object.keys(wanted);
+  return names.length === Object.keys(found).length && names.every((name) => same(found[name], wanted[name]));
+}
+
+for (const [name, cases] of Object.entries(JSON.parse(readFileSync(process.env.ISI_CASES, "utf-8")))) {
+  test(`${name}: ${cases.length} cases`, () => {
+    assert.ok(cases.length > 0);
+    for (const { given, wanted } of cases) {
+      const found = PAGE[name](given);
+      if (!same(found, wanted)) assert.deepEqual(found, wanted, `${name} of ${JSON.stringify(given)}`);
+    }
+  });
+}
