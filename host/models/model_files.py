@@ -16,6 +16,7 @@ from ...core.models.header import Header
 from ...core.models.kinds import KINDS, ModelKind, kind_facts
 from ...core.models.pickle_header import read_pickle
 from ...core.models.safetensors_header import HeaderError, read_header
+from .geometry import geometry_of_file, geometry_of_mini
 
 MODELS = ("checkpoints", "diffusion_models")
 ALL = (*MODELS, "loras")
@@ -26,6 +27,16 @@ PIECE = 1 << 20
 """Bytes that are read before anybody is asked again whether the answer is still wanted."""
 GGUF_FOLDER = "unet_gguf"
 """Where ComfyUI-GGUF, if it is installed, lists the .gguf files among the diffusion models."""
+MINI = "mini"
+"""Stands for a folder in what the front end asks about an embedded mini model."""
+HOST_NODES = {
+    "inpaint": "InpaintModelConditioning",
+    "instruct-pix2pix": "InstructPixToPixConditioning",
+    "upscale-x4": "SD_4XUpscale_Conditioning",
+    "zero123": "StableZero123_Conditioning",
+    "svd": "SVD_img2vid_Conditioning",
+}
+"""ComfyUI's own nodes that fill the channels of a kind; they take no MODEL."""
 
 
 def model_files(folders: tuple[str, ...] = ALL) -> list[str]:
@@ -118,9 +129,21 @@ def inspect(file: str, kind: str = "auto", stopped: Callable[[], bool] = lambda:
 
 
 def overview(file: str, kind: str = "auto", stopped: Callable[[], bool] = lambda: False) -> dict[str, Any]:
-    """`inspect` as JSON, with the facts of each kind that it may be. Raises as `header_of` does."""
+    """`inspect` as JSON, with the facts of each kind that it may be. Raises as `header_of` does.
+
+    `geometry` says how the model sees pixels (`geometry.geometry_of`; None where the host can't tell), and of
+    each of `kinds` its `host_node`, ComfyUI's own node that fills its channels, or "". `mini/KIND` asks for
+    the geometry of an embedded mini model alone.
+    """
+    folder, _, name = file.partition("/")
+    if folder == MINI:
+        return {"file": file, "geometry": geometry_of_mini(name)}
     if kind not in ("auto", *KINDS):
         raise ValueError(f"There is no kind {kind[:40]!r} of models: set `kind` to auto.")
-    found = inspect(file, kind, stopped)
-    kinds = [asdict(facts) | {"meaning": facts.meaning} for facts in map(kind_facts, found.candidates)]
-    return {"file": file, **asdict(found), "kinds": kinds}
+    header = header_of(file, stopped)
+    found = detect(header, name, kind)
+    kinds = [
+        asdict(facts) | {"meaning": facts.meaning, "host_node": HOST_NODES.get(facts.name, "")}
+        for facts in map(kind_facts, found.candidates)
+    ]
+    return {"file": file, **asdict(found), "kinds": kinds, "geometry": geometry_of_file(header)}

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import comfy.context_windows
-import comfy.latent_formats
 import comfy.model_management
 import comfy.patcher_extension
 import comfy.sampler_helpers
@@ -25,17 +24,15 @@ from ...core.loop.sigmas import step_of
 from ...core.pictures.flat import detail_map
 from ...core.tiles.blend import TileWeights
 from ...core.tiles.tiles import Tile, TileLayout
-from ...core.tiles.tiling import AUTO_TILE, Tiling
+from ...core.tiles.tiling import Tiling
 from ..loop.moment import Moment, StepExtra
+from ..models import geometry
 from .tile_conds import TileCut, cut_cond, touches
 
 log = logging.getLogger("isi")
 
 KEY = "isi_tiled"
 WRAPPERS = comfy.patcher_extension.WrappersMP
-
-SMALL_AUTO_TILE = 768
-"""Longest side of an automatic tile for SD 1.x and 2.x, which were trained at 512 and 768 pixels."""
 
 ROPE_PARTS = ("pe_embedder", "rope_embedder", "pos_embed", "rope_embedder_3d", "_fetch_patch_pos")
 """Attributes of the host's transformers that read `rope_options`: each tile needs offsets of its own."""
@@ -297,8 +294,7 @@ def pixel_ratio(model: Any) -> int:
 
 def auto_tile(model: Any) -> int:
     """Longest side in pixels of an automatic tile, of a BaseModel."""
-    # Subclasses of SD15 are other models' formats.
-    return SMALL_AUTO_TILE if type(model.latent_format) is comfy.latent_formats.SD15 else AUTO_TILE
+    return geometry.auto_tile(model.latent_format)
 
 
 def noise_level(model_sampling: Any, sigma: Tensor) -> float:

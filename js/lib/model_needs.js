@@ -6,14 +6,6 @@ import { sourceOf } from "./source.js";
 const CONSUMERS = ["ISI_ConcatConditioning", "ISI_ICLight", "ISI_EditGuider", "ISI_Iterate"];
 const FILLERS = ["ISI_ConcatConditioning", "ISI_ICLight"];
 const CONDITIONER = "ISI_ConcatConditioner";
-/** ComfyUI's own nodes that fill the channels of a kind; they write into the conditioning and take no MODEL. */
-const HOST_NODES = {
-  inpaint: "InpaintModelConditioning",
-  "instruct-pix2pix": "InstructPixToPixConditioning",
-  "upscale-x4": "SD_4XUpscale_Conditioning",
-  zero123: "StableZero123_Conditioning",
-  svd: "SVD_img2vid_Conditioning",
-};
 const LONGEST = 100;
 
 /** Which of the inputs `names` a node has but nothing comes into. */
@@ -40,7 +32,7 @@ export function needsOf(loaders, kinds) {
   const add = (node, names) => rows.push({ node, missing: unconnected(node, names) });
   let filled = false;
   for (const node of nodesOf()) {
-    const hosts = kinds.some((kind) => HOST_NODES[kind.name] === node.comfyClass);
+    const hosts = kinds.some((kind) => kind.host_node === node.comfyClass);
     if (hosts) add(node, required(node));
     if (!CONSUMERS.includes(node.comfyClass)) {
       filled ||= hosts;

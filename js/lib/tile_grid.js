@@ -10,7 +10,7 @@ import { addElement } from "./mount.js";
 import { PictureView } from "./picture.js";
 import { drawTiles, tileAt } from "./tile_drawing.js";
 import { readTiledSampling, readUpscaleCost } from "./tile_plan.js";
-import { AUTO_TILE, fault, SMALL_AUTO_TILE, stageCost, stageSizes, stageStride, targetSize } from "./tiles.js";
+import { AUTO_TILE, fault, stageCost, stageSizes, stageStride, targetSize } from "./tiles.js";
 import { watch } from "./watch.js";
 import { shareWheel } from "./wheel.js";
 import { say } from "./words.js";
@@ -19,8 +19,8 @@ const HEIGHT = 330;
 const REPORT_HEIGHT = 150;
 /** `[height, width]` of the picture that is drawn as long as none is known. */
 const EXAMPLE = [2048, 2048];
-/** Pixels of a latent cell, of the kinds of models where it is not 8. */
-const RATIOS = { "dit-flux2": 16, "dit-wan-ti2v": 16, "dit-ltxv": 32, "dit-chroma-radiance": 1 };
+/** How most models see pixels; assumed, and said so, until the server has told. */
+const ASSUMED = { ratio: 8, auto: AUTO_TILE, certain: false };
 const LACKS = {
   sampler: () => say("grid.lacks_sampler"),
   latent: () => say("grid.lacks_latent"),
@@ -76,7 +76,7 @@ function addTileGrid(node, read) {
       ? sizeOf(state.known, view.size && [view.size.height, view.size.width])
       : null;
     const waiting = !size && view.state === "loading";
-    const geometry = geometryOf(state.model, told);
+    const geometry = told ? { ...told, certain: true } : ASSUMED;
     const tiling = state.tiling ?? { tile: 2 * Math.max(...(size ?? EXAMPLE)), overlap: 0, batch: 1, shift: false, wrap: "off" };
     const wrong = fault(tiling, geometry.ratio);
     costs = wrong || waiting || state.lacks === "plan" ? [] : stageCosts(state, size ?? EXAMPLE, tiling, geometry);
@@ -198,11 +198,11 @@ function addTileGrid(node, read) {
       refresh();
     });
     view.live(lifetime);
-    watch(lifetime, () => state?.model?.file ?? null, async (file) => {
+    watch(lifetime, () => state?.model ?? null, async (file) => {
       asking.abort();
       asking = new AbortController();
       told = null;
-      if (file) told = await askModel(file, asking.signal);
+      if (file) told = await askGeometry(file, asking.signal);
       refresh();
     });
     // Room for the report, and in the classic renderer for the picture that the page puts below it a little later.
@@ -226,23 +226,15 @@ function addTileGrid(node, read) {
   return showReport;
 }
 
-/** What the server says of a model file; null if it can't tell. */
-async function askModel(file, signal) {
+/** How a model sees pixels, as the server says: `{ratio, channels, auto}`; null if it can't tell. */
+async function askGeometry(file, signal) {
   try {
     const response = await api.fetchApi(`/isi/model?${new URLSearchParams({ file })}`, { signal });
-    const answer = await response.json();
-    return answer.error ? null : answer;
+    return (await response.json()).geometry ?? null;
   } catch (error) {
     if (signal.aborted || error instanceof TypeError || error instanceof SyntaxError) return null;
     throw error;
   }
-}
-
-/** `{ratio, auto}` of a model, and whether that is `certain`. */
-function geometryOf(model, told) {
-  if (model?.mini) return { ratio: 8, auto: model.mini === "upscale-x4" ? AUTO_TILE : SMALL_AUTO_TILE, certain: true };
-  const small = ["SD1", "SD2"].includes(told?.family);
-  return { ratio: RATIOS[told?.kind] ?? 8, auto: small ? SMALL_AUTO_TILE : AUTO_TILE, certain: Boolean(told) };
 }
 
 function stageCosts({ upscale, steps }, size, tiling, geometry) {

@@ -88,10 +88,9 @@ export function readUpscaleCost(node) {
   };
 }
 
-/** What is known of the model at the end of a chain: the kind of a mini model, or the file of another. */
+/** The file that the loader at the end of a chain loads, as /isi/model is asked for it; null where that is not known. */
 function modelOf(chain) {
   const loader = chain.at(-1);
-  if (!loader) return null;
-  if (loader.comfyClass === "ISI_MiniCheckpoint") return { mini: valuesOf(loader)("kind") };
-  return { file: fileOf(loader) ?? null };
+  if (loader?.comfyClass === "ISI_MiniCheckpoint") return `mini/${valuesOf(loader)("kind")}`;
+  return (loader && fileOf(loader)) ?? null;
 }

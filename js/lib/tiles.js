@@ -10,9 +10,8 @@ import { roundHalfEven as round } from "./rounding.js";
 const GRAIN = 16;
 const LEAST_CELLS = 8;
 const STAGE_GRAIN = 16;
-/** The longest side of an automatic tile in pixels: of models of about a megapixel, and of SD 1.x and 2.x. */
+/** The longest side of an automatic tile in pixels, of models of about a megapixel. */
 export const AUTO_TILE = 1216;
-export const SMALL_AUTO_TILE = 768;
 export const GIGAPIXEL = 10 ** 9;
 
 const ceilDiv = (value, by) => Math.ceil(value / by);

@@ -67,6 +67,34 @@ def test_the_users_choice_decides_or_is_refused_as_by_the_node(ask, checkpoint):
         assert status == 404 and kind in told["error"] and told["error"].endswith("set `kind` to auto.")
 
 
+SEES = {
+    "checkpoint/sd1-4": (8, 4, 768), "checkpoint/sd2-5": (8, 4, 768), "checkpoint/sdxl-4": (8, 4, 1216),
+    "dit/flux": (8, 16, 1216), "dit/flux2": (16, 128, 1216), "dit/ltxv": (32, 128, 1216),
+    "dit/wan22-5b": (16, 48, 1216), "dit/wan-i2v": (8, 16, 1216), "dit/chroma": (8, 16, 1216),
+    "dit/hidream": (8, 16, 1216), "dit/sd3": (8, 16, 1216),
+}  # fmt: skip
+"""Pixels a latent cell and channels of a latent, as the papers and model cards of these models say."""
+
+
+@pytest.mark.parametrize("vector", SEES)
+def test_geometry_is_the_models_own(ask, checkpoint, vector):
+    ratio, channels, auto = SEES[vector]
+    told = ask("/isi/model", file=checkpoint(vectors()[vector], "plain.safetensors"))[1]
+    assert told["geometry"] == {"ratio": ratio, "channels": channels, "auto": auto}
+
+
+def test_mini_models_have_a_geometry_too(ask):
+    told = {
+        kind: ask("/isi/model", file=f"mini/{kind}")[1].get("geometry") for kind in ("base", "upscale-x4")
+    }
+    assert told == {
+        "base": {"ratio": 8, "channels": 4, "auto": 768},
+        "upscale-x4": {"ratio": 8, "channels": 4, "auto": 1216},
+    }
+    status, told = ask("/isi/model", file="mini/../base")
+    assert status == 404 and "There is no mini model" in told["error"]
+
+
 OUTSIDE = [
     "", "checkpoints", "checkpoints/", "checkpoints/..", "checkpoints/../../secret.safetensors",
     "checkpoints/..\\..\\secret.safetensors", "loras/../secret.safetensors", "checkpoints//etc/passwd",
