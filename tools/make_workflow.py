@@ -1,6 +1,6 @@
 """Makes workflows/NAME.json and workflows/NAME.jpg from workflows/api/NAME.json.
 
-    .venv/bin/python -m tools.make_workflow NAME [NAME ...]
+    .venv/bin/python -m tools.make_workflow [--form] NAME [NAME ...]
 
 The real front end loads the API form, so the UI form is what a user would have saved; we lay it out from
 left to right. The API form itself is rewritten with every widget that it left at its default. The graph is
@@ -25,7 +25,14 @@ from . import browser, client, graphs
 from .server import Server
 
 WORKFLOWS = graphs.WORKFLOWS
-GAP_X, GAP_Y, TITLE = 80, 60, 30
+GAP_X, GAP_Y, TITLE = 44, 40, 30
+WIDEST = 1600
+"""The longest line of nodes."""
+SCALE = 0.72
+"""The saved view: a line of nodes fits into a window of 1280 pixels, with its text."""
+BARS = (80, 130)
+"""Pixels of a window beside and above the canvas that the front end's own bars lie over."""
+NOTE_COLUMN = -1
 WIDE = {"ISI_Script": (420, 420), "CLIPTextEncode": (380, 160)}
 PICTURE = (320, 360)
 # Queueing a shipped graph again has to give the same picture again.
@@ -69,24 +76,35 @@ def size(node: dict, own: list[float]) -> list[float]:
 
 
 def lay_out(workflow: dict, graph: graphs.Graph) -> None:
-    """Gives every node of the UI form a place and a size."""
+    """Gives every node of the UI form a place and a size.
+
+    Columns go from left to right in lines, as words do, none wider than WIDEST: what is further away than
+    the view below is drawn by the front end as grey boxes.
+    """
     column = columns(graph)
-    x = 0.0
-    for number in range(max(column.values()) + 1):
-        members = [node for node in workflow["nodes"] if column[str(node["id"])] == number]
-        y = 0.0
-        for node in members:
+    groups: dict[int, list[dict]] = {}
+    for node in workflow["nodes"]:
+        if str(node["id"]) in graph:
             node["size"] = size(graph[str(node["id"])], node["size"])
-            node["pos"] = [x, y]
-            y += node["size"][1] + TITLE + GAP_Y
-        x += max(node["size"][0] for node in members) + GAP_X
+        groups.setdefault(column.get(str(node["id"]), NOTE_COLUMN), []).append(node)
+    x = y = bottom = 0.0
+    for _, members in sorted(groups.items()):
+        width = max(node["size"][0] for node in members)
+        if x and x + width > WIDEST:
+            x, y = 0.0, bottom
+        at = y
+        for node in members:
+            node["pos"] = [x, at]
+            at += node["size"][1] + TITLE + GAP_Y
+        bottom = max(bottom, at)
+        x += width + GAP_X
 
 
 def add_note(workflow: dict, text: str) -> None:
-    """Puts a note left of the graph. Notes live in the UI form only."""
+    """Puts a note into the graph. Notes live in the UI form only."""
     workflow["last_node_id"] += 1
     note = {
-        "id": workflow["last_node_id"], "type": "MarkdownNote", "pos": [-420, 0], "size": [340, 300],
+        "id": workflow["last_node_id"], "type": "MarkdownNote", "pos": [0, 0], "size": [340, 300],
         "flags": {}, "order": 0, "mode": 0, "inputs": [], "outputs": [], "title": "Note",
         "properties": {}, "widgets_values": [text],
     }  # fmt: skip
@@ -99,14 +117,14 @@ def make_ui(name: str, opened: browser.FrontEnd) -> graphs.Graph:
     opened.load_api(graph, name)
     opened.evaluate(KEEP_SEEDS)
     workflow = opened.serialize()
-    lay_out(workflow, graph)
-    workflow["extra"].pop("ds", None)  # no saved view: the front end shows the whole graph
     workflow["id"] = str(uuid.uuid5(uuid.NAMESPACE_URL, f"isi-nodes/workflows/{name}"))
     text = WORKFLOWS / "api" / f"{name}.md"
     notes = [text.read_text("utf-8").strip()] if text.exists() else []
     notes += [SWAP] if any(graphs.nodes_of(graph, "ISI_MiniCheckpoint")) else []
     if notes:
         add_note(workflow, "\n\n".join(notes))
+    lay_out(workflow, graph)
+    workflow["extra"]["ds"] = {"scale": SCALE, "offset": [edge / SCALE for edge in BARS]}
     opened.load(workflow)
     completed = opened.prompt()
     lost = {node["class_type"] for node_id, node in graph.items() if node_id not in completed}
@@ -139,11 +157,11 @@ def make_picture(name: str, graph: graphs.Graph, server: Server, chosen: str | N
     picture.save(WORKFLOWS / f"{name}.jpg", quality=88, optimize=True)
 
 
-def make(names: list[str], chosen: str | None, window: Browser, base: Path) -> None:
+def make(names: list[str], chosen: str | None, only_form: bool, window: Browser, base: Path) -> None:
     with Server(base) as server:
         with browser.front_end(window, server) as opened:
             done = {name: make_ui(name, opened) for name in names}
-        for name, graph in done.items():
+        for name, graph in ({} if only_form else done).items():
             make_picture(name, graph, server, chosen)
             print(f"workflows/{name}.json, workflows/{name}.jpg, workflows/api/{name}.json")
 
@@ -154,13 +172,14 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="+", metavar="NAME")
     parser.add_argument("--picture", metavar="ID", help="the node whose picture becomes the thumbnail")
+    parser.add_argument("--form", action="store_true", help="leave the thumbnail as it is, and run nothing")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         executable = browser.find(playwright)
         if not executable:
             print(browser.HOW_TO_GET_ONE)
             return 1
-        make(args.names, args.picture, browser.launch(playwright, executable), Path(folder))
+        make(args.names, args.picture, args.form, browser.launch(playwright, executable), Path(folder))
     return 0
 
 
