@@ -53,7 +53,7 @@ class Progress:
 
 
 def send_event(name: str, data: dict) -> None:
-    """A message to the page that queued this run, with its node.
+    """A message to the page that queued this run, with its node and its job in the queue.
 
     A job that came without a page (over the API) has none, and then nobody is told: without an address the
     host would tell every page, also those of other users.
@@ -62,8 +62,8 @@ def send_event(name: str, data: dict) -> None:
     if server.client_id is None:
         return
     context = get_executing_context()
-    node = context.node_id if context else None
-    server.send_sync(name, {"node": node} | data, server.client_id)
+    node, job = (context.node_id, context.prompt_id) if context else (None, None)
+    server.send_sync(name, {"node": node, "prompt_id": job} | data, server.client_id)
 
 
 def send_preview(preview: tuple) -> None:

@@ -24,6 +24,7 @@ from ..keys.identity import Identity, files_in, files_of, identities
 from .again import why_again
 from .gallery import Run, check_run_name, open_store, picture_name, picture_path, save_pictures
 from .moment import Conditioner, Extras, chain
+from .notes import with_shown
 from .progress import Progress, send_event
 from .sampling import StepSampler
 
@@ -183,9 +184,11 @@ class Reporter:
             "key": iteration.key,
             "step": iteration.step.to_json(),
             "environment": self.environment,
+            "seconds": round(iteration.seconds, 3),
         }
+        notes = with_shown(self.notes, self.run.name, iteration.key)
         try:
-            save_pictures(name, pictures, {**self.notes, "isi": json.dumps(story)})
+            save_pictures(name, pictures, {**notes, "isi": json.dumps(story)})
         except OSError as error:
             self.writable = False
             log.warning("Pictures of %r can't be written (%s): going on without.", self.run.name, error)
