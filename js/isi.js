@@ -1,6 +1,7 @@
 /** The pack's front end: what ComfyUI's page calls, and nothing else. Each part is a module in lib/. */
 import { app } from "../../scripts/app.js";
 import { loadStyles } from "./lib/dom.js";
+import { followJobs } from "./lib/jobs.js";
 import { chain, endLost } from "./lib/lifetime.js";
 import { addModelBadge } from "./lib/model_badge.js";
 import { addOutpaintFrame } from "./lib/outpaint_frame.js";
@@ -8,6 +9,7 @@ import { addReleaseView } from "./lib/release_view.js";
 import { addRunView, STRIP_SIZE } from "./lib/run_view.js";
 import { scriptWidget } from "./lib/script_editor.js";
 import { addLoop } from "./lib/starter.js";
+import { followTheme } from "./lib/theme.js";
 import { addTiledSamplingGrid, addUpscaleCostGrid } from "./lib/tile_grid.js";
 import { loadWords, say } from "./lib/words.js";
 
@@ -57,18 +59,20 @@ app.registerExtension({
 
   commands: [
     { id: "ISI.AddLoop", label: "ISI: Add a script and its loop", icon: "pi pi-refresh", function: () => addLoop() },
-    { id: "ISI.ShowIterations", label: "ISI: Look at the iterations", icon: "pi pi-images", function: () => currentRun()?.open() },
+    { id: "ISI.ShowIterations", label: "ISI: Look at the iterations", icon: "pi pi-images", function: () => void currentRun()?.open() },
     {
       id: "ISI.ContinueFromLast",
       label: "ISI: Continue from the last iteration",
       icon: "pi pi-arrow-right",
-      function: () => currentRun()?.continueFrom(),
+      function: () => void currentRun()?.continueFrom(),
     },
   ],
   menuCommands: [{ path: ["Extensions", "ISI"], commands: ["ISI.AddLoop", "ISI.ShowIterations", "ISI.ContinueFromLast"] }],
 
   async init() {
     loadStyles();
+    followTheme();
+    followJobs();
     await loadWords();
   },
 
@@ -100,8 +104,8 @@ app.registerExtension({
     const view = runViewOf(node);
     if (!view?.length) return [];
     return [
-      { content: say("menu.look"), callback: () => view.open() },
-      { content: say("menu.continue"), callback: () => view.continueFrom() },
+      { content: say("menu.look"), callback: () => void view.open() },
+      { content: say("menu.continue"), callback: () => void view.continueFrom() },
     ];
   },
 });

@@ -2,7 +2,7 @@ import { app } from "../../../scripts/app.js";
 import { afterFrames } from "./dom.js";
 
 /** By then Nodes 2.0 has measured a node that it drew for the first time. */
-const MEASURED = 4;
+export const MEASURED = 4;
 
 const openTracker = () => app.extensionManager.workflow.activeWorkflow.changeTracker;
 

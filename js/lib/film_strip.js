@@ -16,20 +16,32 @@ export class FilmStrip {
   #size;
 
   /**
-   * `open(index)` is called for a click or Enter. An item is `{url, full, number, label}`: a light copy of the
-   * picture, and the picture itself.
-   * `size` is a thumbnail's side in pixels.
+   * `open(index)` is called for a click or Enter, `menu(index, at)` for the menu key or button, with a point of the
+   * window; `drag(index, event, shown)` when a thumbnail is taken up. An item is `{url, full, number, label, mark}`:
+   * a light copy of the picture, the picture itself, and `starred` or `chosen`, or "". `size` is a thumbnail's side
+   * in pixels.
    */
-  constructor(lifetime, { open, size }) {
+  constructor(lifetime, { open, menu, drag, size }) {
     this.#size = size;
     this.track = element("div", { className: "isi-strip-track" });
     this.element = element("div", { className: "isi-strip-row", tabIndex: 0, role: "group", aria: { label: say("strip.label") } }, this.track);
     lifetime.listen(this.element, "scroll", () => this.#later());
-    lifetime.listen(this.track, "click", (event) => {
+    const listen = (type, act) => lifetime.listen(this.track, type, (event) => {
       const cell = event.target.closest(".isi-cell");
-      if (cell) open(Number(cell.dataset.index));
+      if (cell) act(Number(cell.dataset.index), event, cell);
     });
-    lifetime.listen(this.element, "keydown", (event) => this.#key(event));
+    listen("click", open);
+    listen("contextmenu", (index, event, cell) => {
+      event.preventDefault();
+      event.stopPropagation(); // the node's own menu
+      const { left, bottom } = cell.getBoundingClientRect();
+      menu(index, event.clientX || event.clientY ? [event.clientX, event.clientY] : [left, bottom]);
+    });
+    listen("dragstart", (index, event, cell) => {
+      event.stopPropagation();
+      drag(index, event, cell.firstChild);
+    });
+    lifetime.listen(this.element, "keydown", (event) => this.#key(event, open));
     // `error` does not bubble, but it can be caught on its way down.
     lifetime.listen(this.track, "error", (event) => this.#failed(event.target), true);
     const watch = new ResizeObserver(() => this.#later());
@@ -48,6 +60,15 @@ export class FilmStrip {
     this.track.style.width = `${items.length * this.#pitch}px`;
     this.track.style.height = `${this.#size}px`;
     if (atEnd) this.element.scrollLeft = items.length * this.#pitch;
+    this.#draw();
+  }
+
+  /** Brings an item into sight. */
+  reveal(index) {
+    const left = index * this.#pitch;
+    const { scrollLeft, clientWidth } = this.element;
+    if (left < scrollLeft) this.element.scrollLeft = left;
+    else if (left + this.#pitch > scrollLeft + clientWidth) this.element.scrollLeft = left + this.#pitch - clientWidth;
     this.#draw();
   }
 
@@ -77,16 +98,19 @@ export class FilmStrip {
   }
 
   #place(index) {
-    const { url, number, label } = this.#items[index];
+    const { url, number, label, mark } = this.#items[index];
     let cell = this.#cells.get(index);
     if (!cell) {
       const picture = element("img", { alt: "", decoding: "async", draggable: false });
-      cell = element("button", { type: "button", className: "isi-cell", tabIndex: -1 }, picture);
+      // No button: Firefox lets none be dragged.
+      cell = element("div", { className: "isi-cell", tabIndex: -1, draggable: true, data: { gone: say("strip.cell_gone") } }, picture);
+      cell.setAttribute("role", "button");
       cell.style.cssText = `left:${index * this.#pitch}px;width:${this.#size}px;height:${this.#size}px`;
       this.#cells.set(index, cell);
       this.track.append(cell);
     }
-    if (cell.dataset.url === url) return;
+    cell.dataset.mark = mark;
+    if (cell.dataset.url === url && cell.dataset.number === String(number)) return;
     Object.assign(cell.dataset, { url, index, number });
     cell.classList.remove("isi-gone");
     cell.title = `${number}. ${label}`;
@@ -101,19 +125,20 @@ export class FilmStrip {
     else picture.parentElement?.classList.add("isi-gone");
   }
 
-  /** Arrow keys walk along the cells, from wherever the focus is; Enter is a click as on any button. */
-  #key(event) {
+  /** Arrow keys walk along the cells, from wherever the focus is; Enter and the space bar press one. */
+  #key(event, open) {
     const at = Number(document.activeElement?.dataset.index ?? -1);
+    if (at >= 0 && (event.key === "Enter" || event.key === " ")) {
+      event.preventDefault();
+      event.stopPropagation();
+      return open(at);
+    }
     const to = { ArrowRight: at + 1, ArrowLeft: at < 0 ? this.#items.length - 1 : at - 1, Home: 0, End: this.#items.length - 1 }[event.key];
     if (to === undefined || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     event.stopPropagation();
     const index = Math.min(Math.max(to, 0), this.#items.length - 1);
-    const left = index * this.#pitch;
-    const { scrollLeft, clientWidth } = this.element;
-    if (left < scrollLeft) this.element.scrollLeft = left;
-    else if (left + this.#pitch > scrollLeft + clientWidth) this.element.scrollLeft = left + this.#pitch - clientWidth;
-    this.#draw();
+    this.reveal(index);
     this.#cells.get(index)?.focus({ preventScroll: true });
   }
 }

@@ -1,6 +1,6 @@
 /** How large a picture or a latent will be, as far as the page can tell before a run. */
 import { pictureFrom } from "./picture.js";
-import { sourceOf, widgetValue } from "./source.js";
+import { isConnected, sourceOf, widgetValue } from "./source.js";
 import { targetSize } from "./tiles.js";
 
 const LONGEST = 100;
@@ -29,7 +29,7 @@ export function knownSize(source, left = LONGEST) {
   const value = (name) => widgetValue(source, name);
   const url = pictureFrom(source);
   if (url) return { url, size: null, steps: [] };
-  const names = BY_PICTURE[type]?.filter((name) => node.inputs.some((input) => input.name === name && input.link != null));
+  const names = BY_PICTURE[type]?.filter((name) => isConnected(node, name));
   if (!names) return null;
   if (!names.length) {
     const size = [value("height"), value("width")];

@@ -6,7 +6,7 @@ import { whileInGraph } from "./lifetime.js";
 import { needsOf } from "./model_needs.js";
 import { fileOf, loadersOf } from "./models.js";
 import { addElement } from "./mount.js";
-import { pathTo, widgetValue } from "./source.js";
+import { isConnected, pathTo, widgetValue } from "./source.js";
 import { watch } from "./watch.js";
 import { shareWheel } from "./wheel.js";
 import { say } from "./words.js";
@@ -14,6 +14,11 @@ import { say } from "./words.js";
 /** The classic renderer's margin above and below an element of a node. */
 const MARGIN = 10;
 const LEAST_HEIGHT = 84;
+/** The folders under models/ whose files each node lists. */
+const FOLDERS = {
+  ISI_InspectModel: "checkpoints, diffusion_models, loras",
+  ISI_LoadConcatModel: "checkpoints, diffusion_models",
+};
 
 /** Gives `node`, which has the widgets `file` and `kind`, its badge. */
 export function addModelBadge(node) {
@@ -33,12 +38,15 @@ export function addModelBadge(node) {
 
   /** What is asked of the server. Whether the file is in the list is part of it: a refresh may bring it. */
   function question() {
-    const listed = node.widgets.find((each) => each.name === "file").options.values;
-    return { file: value("file"), kind: value("kind"), listed: Array.isArray(listed) && listed.includes(value("file")) };
+    const { values } = node.widgets.find((each) => each.name === "file").options;
+    const listed = Array.isArray(values) && values.includes(value("file"));
+    const none = Array.isArray(values) && !values.some(Boolean) && !isConnected(node, "file");
+    return { file: value("file"), kind: value("kind"), listed, none };
   }
 
-  async function ask({ file, kind }, signal) {
+  async function ask({ file, kind, none }, signal) {
     told = null;
+    if (none) return (told = { error: say("badge.none", { folders: FOLDERS[node.comfyClass] }) });
     if (!file) return (told = { error: say("badge.elsewhere") });
     try {
       const response = await api.fetchApi(`/isi/model?${new URLSearchParams({ file, kind: kind ?? "auto" })}`, { signal });

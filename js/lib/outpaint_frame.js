@@ -16,7 +16,7 @@ import {
 import { drawAmounts, drawFrame, drawPasses, drawReach } from "./outpaint_drawing.js";
 import { passesOf } from "./outpaint_passes.js";
 import { PictureView } from "./picture.js";
-import { sourceOf } from "./source.js";
+import { linkInto, sourceOf } from "./source.js";
 import { watch } from "./watch.js";
 import { say } from "./words.js";
 
@@ -27,6 +27,8 @@ const STAND_IN = { width: 1024, height: 1024 };
 /** Room round everything, as a share of it, so that there is somewhere to drag to. */
 const MARGIN = 0.14;
 const LARGE_STEP = 8;
+/** A handle's side in units of the node: what a finger hits (WCAG 2.2, 2.5.8). */
+const HANDLE = 24;
 /** A canvas narrower than this is drawn without its amounts when it has the numbers of passes. */
 const CROWDED = 70;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -100,7 +102,7 @@ export function addOutpaintFrame(node) {
     const side = found && sizeOf(found, view.size && [view.size.height, view.size.width]);
     picture = side && { height: side[0], width: side[1] };
     extend = readExtend(node);
-    locked = node.inputs.some((input) => isExtend(input) && input.link != null);
+    locked = node.inputs.some((input, index) => isExtend(input) && linkInto(node, index));
     let trouble = "";
     try {
       sides = sidesOf(extend, size());
@@ -258,8 +260,8 @@ export function addOutpaintFrame(node) {
       const down = named.find((side) => side === "top" || side === "bottom");
       handle.style.left = `${across ? edge[across] : middle.x}px`;
       handle.style.top = `${down ? edge[down] : middle.y}px`;
-      if (!down) handle.style.height = `${Math.max(12, edge.bottom - edge.top - 16)}px`;
-      if (!across) handle.style.width = `${Math.max(12, edge.right - edge.left - 16)}px`;
+      if (!down) handle.style.height = `${Math.max(HANDLE, edge.bottom - edge.top - HANDLE)}px`;
+      if (!across) handle.style.width = `${Math.max(HANDLE, edge.right - edge.left - HANDLE)}px`;
     }
     place.style.left = `${box.left}px`;
     place.style.top = `${box.top}px`;
@@ -269,7 +271,7 @@ export function addOutpaintFrame(node) {
 
   whileInGraph(node, (lifetime) => {
     view.live(lifetime);
-    watch(lifetime, () => [readExtend(node), node.inputs.map((input) => [input.name, input.link]),
+    watch(lifetime, () => [readExtend(node), node.inputs.map((input, index) => [input.name, Boolean(linkInto(node, index))]),
       ...["overlap", "blend", "pass_size"].map((name) => widgetOf(node, name)?.value), known()], refresh);
     lifetime.listen(presets, "click", ({ target }) => target.dataset.ratio && setRatio(target.dataset.ratio));
     lifetime.listen(view.element, "keydown", onKey);

@@ -4,7 +4,7 @@ import { whileInGraph } from "./lifetime.js";
 import { addElement } from "./mount.js";
 import { inputMask, PictureView } from "./picture.js";
 import { heat, releaseSteps, STEPS, thresholds } from "./release.js";
-import { sourceOf, widgetValue } from "./source.js";
+import { isConnected, sourceOf, widgetValue } from "./source.js";
 import { watch } from "./watch.js";
 import { say } from "./words.js";
 
@@ -17,7 +17,6 @@ const RAMP = { width: 512, height: 128 };
 const MASKED_LATENTS = ["SetLatentNoiseMask", "InpaintModelConditioning"];
 
 const valueOf = (node, name) => widgetValue({ node, path: [] }, name);
-const isConnected = (node, name) => node.inputs.some((input) => input.name === name && input.link != null);
 
 /** The mask that the node would show: its own, else the one of the latent that it is to keep. */
 function shownMask(node) {

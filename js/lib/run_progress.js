@@ -11,11 +11,13 @@ export class RunProgress {
   #iterationStart = 0;
   done = 0;
   of = 0;
+  /** How many iterations were taken from the store. */
+  reused = 0;
   running = false;
 
   begin() {
     const now = performance.now() / 1000;
-    Object.assign(this, { running: true, done: 0, of: 0 });
+    Object.assign(this, { running: true, done: 0, of: 0, reused: 0 });
     this.#began = now;
     this.#from = { time: now, value: 0 };
     this.#value = this.#max = this.#iterationStart = 0;
@@ -31,7 +33,9 @@ export class RunProgress {
     this.done = iteration;
     this.of = of;
     this.#iterationStart = this.#value;
-    if (reused) this.#from = { time: performance.now() / 1000, value: this.#value };
+    if (!reused) return;
+    this.reused++;
+    this.#from = { time: performance.now() / 1000, value: this.#value };
   }
 
   /** 0..1 */

@@ -1,66 +1,102 @@
 /** The film strip of ISI Iterate: what the server says about a run, in the node that runs it. */
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
-import { asOneChange } from "./change.js";
-import { clock, element } from "./dom.js";
+import { showInAppMode } from "./app_mode.js";
+import { MEASURED } from "./change.js";
+import { continueFrom } from "./continuing.js";
+import { afterFrames, clock, element } from "./dom.js";
 import { FilmStrip } from "./film_strip.js";
-import { chain, whileInGraph } from "./lifetime.js";
+import { isOfThisWorkflow, isOpening, lastRun, nodeAt, workflowKey } from "./jobs.js";
+import { whileInGraph } from "./lifetime.js";
+import { toggleMark } from "./marks.js";
 import { addElement } from "./mount.js";
-import { inputPicture, pictureUrl } from "./picture.js";
+import { inputPicture } from "./picture.js";
+import { canCopy, copyPicture, dragPicture, openPicture, savePicture } from "./picture_acts.js";
+import { RunItems } from "./run_items.js";
 import { RunProgress } from "./run_progress.js";
+import { outputsOf } from "./source.js";
+import { openMenu } from "./strip_menu.js";
 import { openViewer } from "./viewer.js";
+import { everyTick, watch } from "./watch.js";
 import { shareWheel } from "./wheel.js";
 import { say } from "./words.js";
 
 export const STRIP_SIZE = "ISI.StripSize";
-/** Which run a node shows; kept in the saved graph, so that a reload, undo or copy finds it again. */
-const PROPERTY = "isi_run";
-const STATUS_HEIGHT = 24;
+/** Which run a saved graph shows, and the key of the iteration that it was dropped as; see `tellPage`. */
+const RUN = "isi_run";
+const KEY = "isi_key";
+const STATUS_HEIGHT = 28;
+const ROOM = 34;
+const NOW = "now";
+/** The page's own widget for a picture below a node. */
+const PREVIEW = "$$canvas-image-preview";
 
 const stripSize = () => app.extensionManager.setting.get(STRIP_SIZE) ?? 96;
-
-/** Whether an execution id (`7`, or `3:7` inside subgraphs) means this node. */
-function means(id, node) {
-  const path = String(id).split(":");
-  return path.at(-1) === String(node.id) && (path.length === 1) === (node.graph === app.rootGraph);
-}
 
 /** Gives `node` its strip. The widget has `runView`: `{length, open(index), continueFrom(index)}`. */
 export function addRunView(node) {
   const status = element("div", { className: "isi-strip-status", role: "status" });
+  const hiddenOnes = element("button", { type: "button", className: "isi-button", hidden: true });
+  const version = element("select", { className: "isi-button", hidden: true, aria: { label: say("strip.versions") } });
+  const foot = element("div", { className: "isi-strip-foot" }, status, hiddenOnes, version);
   const bar = element("div", { className: "isi-strip-bar" });
-  const holder = element("div", { className: "isi-strip" }, status, bar);
-  const items = [];
+  const holder = element("div", { className: "isi-strip" }, foot, bar);
+  const items = new RunItems();
   const progress = new RunProgress();
   let strip = null;
   let closeViewer = null;
-  let asked = null;
   let restoreNow = null;
+  /** The job that is being followed. */
+  let job = null;
   let heardStart = false;
   let cutOff = false;
+  let hadItems = false;
+  let sizeBefore = null;
+  /** Counts the questions to the server: an answer to an older one is not listened to. */
+  let asked = 0;
+  /** What the run was before it was edited: `[{saved, of, iterations}]`. */
+  let versions = [];
+  let now = { of: 0, iterations: [] };
 
-  const height = () => (items.length ? stripSize() + 22 : 0) + STATUS_HEIGHT;
+  const height = () => (items.length ? stripSize() + ROOM : 0) + STATUS_HEIGHT;
   const widget = addElement(node, "isi_strip", "isi_strip", holder, {
     serialize: false, getMinHeight: () => height() + 20, getMaxHeight: () => height() + 20, hideOnZoom: false,
   });
   widget.serialize = false;
+  node.hideOutputImages = true; // the last picture is in the strip
+
+  const run = () => lastRun(node) ?? node.properties[RUN];
 
   function tell(text, trouble = false) {
-    status.textContent = text;
+    status.textContent = status.title = text;
     status.classList.toggle("isi-wrong", trouble);
+  }
+
+  /** That the strip takes room is no step to undo either. */
+  function grow() {
+    const hasItems = !holder.classList.toggle("isi-empty", !items.length);
+    if (hasItems === hadItems) return;
+    hadItems = hasItems;
+    afterFrames(MEASURED, () => {
+      const record = recordOf(node);
+      if (record?.size) record.size = [...node.size];
+    });
   }
 
   function draw() {
     bar.style.setProperty("--isi-share", progress.running ? progress.share : 0);
     if (progress.running) tell(String(progress));
-    holder.classList.toggle("isi-empty", !items.length);
-    strip?.show(items);
+    grow();
+    hiddenOnes.hidden = !items.hiddenCount;
+    hiddenOnes.textContent = say(items.showsHidden ? "strip.hide" : "strip.show_hidden", { count: items.hiddenCount });
+    version.hidden = !versions.length;
+    strip?.show(items.shown);
     node.setDirtyCanvas?.(true, true);
   }
 
-  /** Iterations come in their order; those whose picture is missing are left out. */
-  function put({ iteration, label, picture }) {
-    items.push({ number: iteration, label, url: pictureUrl(picture, true), full: pictureUrl(picture) });
+  function markAll() {
+    items.mark(lastRun(node) ? "" : node.properties[KEY]);
+    draw();
   }
 
   function stop(text) {
@@ -71,150 +107,259 @@ export function addRunView(node) {
   }
 
   const stopped = () => say("strip.stopped", { done: progress.done, of: progress.of || "?" });
-  const finished = () => say("strip.finished", { count: items.length, time: clock(progress.elapsed) });
+  const finished = () => {
+    const parts = [say("strip.finished", { count: items.length, time: clock(progress.elapsed) })];
+    if (progress.reused) parts.push(say("strip.reused", { count: progress.reused }));
+    return parts.join(" · ");
+  };
 
   /** A run is going on. One whose start was not heard (the page was reloaded, the link was lost) goes on. */
-  function begin() {
+  function begin(id) {
+    job = id;
+    sizeBefore = [...node.size];
     progress.begin();
-    if (heardStart) items.length = 0;
+    setVersions([]);
+    if (heardStart) items.clear();
     heardStart = false;
   }
 
-  /** What the server has of `run` on its disk: `{of, iterations}` or `{error}`. */
-  async function ask(run, { signal }) {
-    const response = await api.fetchApi(`/isi/runs/${encodeURIComponent(run)}`, { signal });
-    return response.json();
+  /** What the server has of `name` on its disk: `{of, iterations, versions}` or `{error}`. Large runs come in pages. */
+  async function ask(name, { signal }) {
+    const address = `/isi/runs/${encodeURIComponent(name)}`;
+    const answer = await (await api.fetchApi(address, { signal })).json();
+    for (let { next } = answer; next;) {
+      const more = await (await api.fetchApi(`${address}?from=${next}`, { signal })).json();
+      answer.iterations.push(...(more.iterations ?? []));
+      next = more.next;
+    }
+    return answer;
   }
 
-  /** Shows the run that the graph names, as far as it is on the server's disk. */
+  /** Shows the run of this node, as far as it is on the server's disk. */
   async function restore(lifetime) {
-    const run = node.properties[PROPERTY];
-    if (progress.running || asked === run) return;
-    asked = run;
-    items.length = 0;
-    tell(run ? "" : say("strip.empty"));
+    const name = run();
+    if (progress.running) return;
+    const question = ++asked;
+    items.clear();
+    setVersions([]);
+    tell(name ? "" : say("strip.empty"));
     draw();
-    if (!run) return;
+    if (!name) return;
     let answer;
     try {
-      answer = await ask(run, lifetime);
+      answer = await ask(name, lifetime);
     } catch {
       if (!lifetime.signal.aborted) tell(say("strip.no_answer"), true);
-      asked = null;
       return;
     }
-    if (progress.running || node.properties[PROPERTY] !== run) return;
-    if (answer.error) return tell(say("strip.gone", { run }), true);
-    for (const iteration of answer.iterations) put(iteration);
-    const half = cutOff && items.length < answer.of;
-    tell(half ? say("strip.stopped", { done: items.length, of: answer.of }) : say("strip.found", { count: items.length, of: answer.of, run }));
+    if (progress.running || question !== asked) return;
+    if (answer.error) return tell(say("strip.gone", { run: name }), true);
+    now = answer;
+    setVersions(answer.versions ?? []);
+    const key = lastRun(node) ? "" : node.properties[KEY];
+    const at = versions.findIndex((each) => key && each.iterations.some((one) => one.key === key));
+    const isNow = !key || at < 0 || now.iterations.some((one) => one.key === key);
+    show(isNow ? NOW : String(at));
+    if (key) strip?.reveal(Math.max(0, items.shown.findIndex((item) => item.key === key)));
+  }
+
+  function setVersions(found) {
+    versions = found;
+    const time = ({ saved }) => new Date(1000 * saved).toLocaleString(undefined, { dateStyle: "short", timeStyle: "short" });
+    const choices = [[NOW, say("strip.now")], ...versions.map((each, i) => [String(i), say("strip.before", { time: time(each) })])];
+    version.replaceChildren(...choices.map(([value, text]) => element("option", { value }, text)));
+  }
+
+  /** Shows the run as it is now, or an earlier version of it. */
+  function show(chosen) {
+    version.value = chosen;
+    const { of, iterations, run: name } = chosen === NOW ? now : versions[chosen];
+    items.clear();
+    items.put(name ?? run(), ...iterations);
+    const half = cutOff && items.length < of;
+    tell(half ? say("strip.stopped", { done: items.length, of }) : say("strip.found", { count: items.length, of, run: run() }));
     cutOff = false;
-    draw();
+    markAll();
   }
 
   /** Puts in those before the last one that were finished while nobody here could hear of it. */
-  async function catchUp(run, lifetime) {
-    const answer = await ask(run, lifetime).catch(() => ({}));
-    if (node.properties[PROPERTY] !== run) return;
-    const shown = new Set(items.map((item) => item.number));
-    const missed = (answer.iterations ?? []).filter(({ iteration }) => iteration < items.at(-1)?.number && !shown.has(iteration));
-    missed.forEach(put);
-    items.sort((one, other) => one.number - other.number);
-    draw();
+  async function catchUp(name, lifetime) {
+    const answer = await ask(name, lifetime).catch(() => ({}));
+    if (run() !== name) return;
+    const last = items.last?.number ?? 0;
+    items.put(name, ...(answer.iterations ?? []).filter(({ iteration }) => iteration < last && !items.has(iteration)));
+    markAll();
   }
 
+  const isMine = ({ node: id, prompt_id: of }) => isOfThisWorkflow(of) && nodeAt(id) === node;
+
   function onIteration({ detail }, lifetime) {
-    if (!means(detail.node, node)) return;
-    if (!progress.running) begin();
+    if (!isMine(detail)) return;
+    if (!progress.running) begin(detail.prompt_id);
     // Another run of the same prompt may have been shown, or this one when it was longer.
-    if (detail.iteration === 1 || detail.run !== node.properties[PROPERTY]) items.length = 0;
-    const next = (items.at(-1)?.number ?? 0) + 1;
-    asked = node.properties[PROPERTY] = detail.run;
-    put(detail);
+    if (detail.iteration === 1 || detail.run !== items.last?.run) items.clear();
+    const next = (items.last?.number ?? 0) + 1;
+    asked++;
+    tellPage(node, detail.run);
+    items.put(detail.run, detail);
     progress.iteration(detail);
-    draw();
+    markAll();
     if (detail.iteration !== next) catchUp(detail.run, lifetime);
   }
 
   function onProgress({ detail }) {
-    const [, mine] = Object.entries(detail.nodes ?? {}).find(([id]) => means(id, node)) ?? [];
+    if (!isOfThisWorkflow(detail.prompt_id)) return;
+    const [, mine] = Object.entries(detail.nodes ?? {}).find(([id]) => nodeAt(id) === node) ?? [];
     if (mine?.state !== "running") return;
-    if (!progress.running) begin();
+    if (!progress.running) begin(detail.prompt_id);
     progress.step(mine.value, mine.max);
     draw();
   }
 
+  function onExecuted({ detail }) {
+    const { run: name, count } = detail.output?.isi_run?.[0] ?? {};
+    if (!name || !isMine(detail)) return;
+    tellPage(node, name);
+    if (!progress.running) return restoreNow?.(); // the host had the result already: nothing ran
+    items.keepUpTo(count);
+    stop(finished);
+  }
+
+  /** The classic renderer shows a node's picture below it, and makes room for that; ours is in the strip already. */
+  function withoutPicture() {
+    node.images = outputsOf({ node })?.images;
+    node.imgs = undefined;
+    const at = node.widgets.findIndex(({ name }) => name === PREVIEW);
+    if (at < 0) return;
+    node.widgets[at].onRemove?.();
+    node.widgets.splice(at, 1);
+    if (!sizeBefore) return;
+    const least = node.computeSize()[1];
+    node.setSize([node.size[0], Math.max(least, Math.min(node.size[1], sizeBefore[1]))]);
+  }
+
+  /** Samples again from an iteration on: once, the widget is as it was afterwards. */
+  async function redoFrom(item) {
+    const redo = node.widgets.find((each) => each.name === "redo_from");
+    redo.value = item.number;
+    try {
+      await app.queuePrompt(0, 1);
+    } finally {
+      redo.value = 0;
+    }
+  }
+
+  const canRedo = () => version.value === NOW && node.widgets.some((each) => each.name === "redo_from");
+
+  /** What can be done with an iteration: `[text, act]`. */
+  function acts(item) {
+    const mark = (name) => () => {
+      toggleMark(item.run, name, item.picture.filename);
+      markAll();
+    };
+    const list = [
+      [say("strip.look"), () => runView.open(items.shown.indexOf(item))],
+      [say("viewer.continue"), () => continueFrom(node, item)],
+    ];
+    if (canRedo()) list.push([say("strip.redo"), () => redoFrom(item)]);
+    list.push([say(item.starred ? "strip.unstar" : "strip.star"), mark("starred")]);
+    list.push([say(items.isHidden(item) ? "strip.unhide" : "strip.hide_one"), mark("hidden")]);
+    list.push([say("viewer.save"), () => savePicture(item)]);
+    if (canCopy()) list.push([say("viewer.copy"), () => copyPicture(item)]);
+    list.push([say("viewer.open"), () => openPicture(item)]);
+    return list;
+  }
+
   const runView = {
     get length() {
-      return items.length;
+      return items.shown.length;
     },
-    open(index = items.length - 1) {
+    open(index = items.shown.length - 1) {
       closeViewer = openViewer({
-        items: items.map((item) => ({ ...item, url: item.full })),
+        items: items.shown,
         start: index,
         input: inputPicture(node),
-        onContinue: (item) => continueFrom(node, item.number),
+        onContinue: (item) => continueFrom(node, item),
+        onStar(item) {
+          toggleMark(item.run, "starred", item.picture.filename);
+          markAll();
+        },
       });
     },
-    continueFrom: (index = items.length - 1) => continueFrom(node, items[index].number),
+    continueFrom: (index = items.shown.length - 1) => continueFrom(node, items.shown[index]),
   };
   widget.runView = runView;
 
-  chain(node, "onExecuted", (output) => {
-    const { run, count } = output?.isi_run?.[0] ?? {};
-    if (!run) return;
-    node.properties[PROPERTY] = run;
-    if (!progress.running) return restoreNow?.(); // the host had the result already: nothing ran
-    items.splice(0, items.length, ...items.filter((item) => item.number <= count));
-    stop(finished);
-  });
-
   whileInGraph(node, (lifetime) => {
-    strip = new FilmStrip(lifetime, { open: runView.open, size: stripSize() });
-    holder.replaceChildren(strip.element, bar, status);
+    strip = new FilmStrip(lifetime, {
+      open: runView.open,
+      menu: (index, at) => openMenu(at, say("strip.menu"), acts(items.shown[index])),
+      drag: (index, event, shown) => dragPicture(event, items.shown[index], shown),
+      size: stripSize(),
+    });
+    holder.replaceChildren(strip.element, bar, foot);
     shareWheel(lifetime, strip.element, { sideways: true });
-    lifetime.listen(api, "execution_start", () => {
-      heardStart = true;
+    showInAppMode(lifetime, holder);
+    lifetime.listen(hiddenOnes, "click", () => {
+      items.showsHidden = !items.showsHidden;
+      draw();
+    });
+    lifetime.listen(version, "change", () => show(version.value));
+    lifetime.listen(api, "execution_start", ({ detail }) => {
+      heardStart = isOfThisWorkflow(detail.prompt_id);
     });
     lifetime.listen(api, "isi.iteration", (event) => onIteration(event, lifetime));
     lifetime.listen(api, "progress_state", onProgress);
-    for (const event of ["execution_interrupted", "execution_error"]) lifetime.listen(api, event, () => stop(stopped));
-    lifetime.listen(api, "execution_success", () => stop(finished));
+    lifetime.listen(api, "executed", onExecuted);
+    const ofJob = (act) => ({ detail }) => detail?.prompt_id === job && act();
+    for (const event of ["execution_interrupted", "execution_error"]) lifetime.listen(api, event, ofJob(() => stop(stopped)));
+    lifetime.listen(api, "execution_success", ofJob(() => stop(finished)));
     lifetime.listen(api, "reconnecting", () => {
       cutOff ||= progress.running;
       stop(() => say("strip.no_answer"));
     });
-    lifetime.listen(api, "reconnected", () => {
-      asked = null;
-      restore(lifetime);
+    lifetime.listen(api, "reconnected", () => restore(lifetime));
+    let second = 0;
+    everyTick(lifetime, () => {
+      if (node.imgs?.length && !progress.running) withoutPicture();
+      const at = Math.floor(performance.now() / 1000);
+      if (at === second || !progress.running) return;
+      second = at;
+      draw();
     });
-    const timer = setInterval(() => progress.running && draw(), 1000);
     lifetime.atEnd(() => {
-      clearInterval(timer);
       closeViewer?.();
-      asked = null;
+      asked++;
       strip = null;
     });
-    // A node that is loaded or pasted gets its properties a moment after it enters the graph.
     restoreNow = () => lifetime.signal.aborted || restore(lifetime);
-    queueMicrotask(restoreNow);
+    // A node that is loaded gets its properties a moment after it enters the graph.
+    watch(lifetime, () => (isOpening() ? null : [workflowKey(), run(), node.properties[KEY]]), (found) => {
+      if (found && (!items.length || run() !== items.last.run)) restoreNow();
+    });
   });
-  chain(node, "onConfigure", () => restoreNow?.());
   return widget;
 }
 
-/** Adds an ISI Open Run below `node`, set to an iteration of its run. One step to undo. */
-function continueFrom(node, iteration) {
-  return asOneChange(() => {
-    const made = window.LiteGraph.createNode("ISI_OpenRun");
-    made.pos = [node.pos[0], node.pos[1] + node.size[1] + 60];
-    node.graph.add(made);
-    for (const [name, value] of Object.entries({ run_name: node.properties[PROPERTY], iteration })) {
-      const widget = made.widgets.find((each) => each.name === name);
-      widget.value = value;
-      widget.callback?.(value);
-    }
-    app.canvas.selectNode(made);
-    return made;
-  });
+/** What the page has written down of `node` as the state that its next step of undo starts from. */
+function recordOf(node) {
+  const { activeState } = app.extensionManager.workflow.activeWorkflow?.changeTracker ?? {};
+  const subgraphs = activeState?.definitions?.subgraphs ?? [];
+  const graph = node.graph === app.rootGraph ? activeState : subgraphs.find((each) => each.id === node.graph?.id);
+  return graph?.nodes?.find((each) => String(each.id) === String(node.id));
+}
+
+/**
+ * Writes down in the graph which run a node shows, so that a file that is saved knows it.
+ *
+ * The page's own record of the graph is told as well: that a run was made is no step to undo.
+ */
+function tellPage(node, run) {
+  if (node.properties[RUN] === run) return;
+  const record = recordOf(node);
+  for (const properties of [node.properties, record && (record.properties ??= {})]) {
+    if (!properties) continue;
+    delete properties[KEY];
+    properties[RUN] = run;
+  }
 }

@@ -7,6 +7,7 @@ import { element } from "./dom.js";
 import { whileInGraph } from "./lifetime.js";
 import { addElement } from "./mount.js";
 import { parse, ScriptError } from "./script.js";
+import { reasonOf } from "./script_words.js";
 import { shareWheel } from "./wheel.js";
 import { say } from "./words.js";
 
@@ -38,7 +39,7 @@ export function scriptWidget(node, name, [, options = {}]) {
     title: say("editor.as_run_tip"),
   });
   const verdict = element("div", { id, className: "isi-script-verdict", role: "status" }, count, asRun);
-  const list = element("ol", { className: "isi-script-steps" });
+  const list = element("ol", { className: "isi-script-steps", tabIndex: 0, aria: { label: say("editor.steps") } });
   const table = element("pre", { className: "isi-script-table", hidden: true, tabIndex: 0 });
   const field = element("div", { className: "isi-script-field" }, back, area);
   const root = element("div", { className: "isi-script" }, field, verdict, list, table);
@@ -71,9 +72,11 @@ export function scriptWidget(node, name, [, options = {}]) {
     verdict.classList.toggle("isi-wrong", Boolean(error));
     const { length } = script.groups;
     count.textContent = error
-      ? say("editor.error", { line: error.line, column: error.column, reason: error.reason })
+      ? say("editor.error", { line: error.line, column: error.column, reason: reasonOf(error) })
       : say("editor.iterations", { count: length });
+    list.classList.toggle("isi-stale", Boolean(error));
     if (!error) list.replaceChildren(...rows(script));
+    fade();
     align();
   }
 
@@ -90,7 +93,7 @@ export function scriptWidget(node, name, [, options = {}]) {
       const notes = SETTINGS.filter((key) => group[key] !== undefined).map((key) => `${key} ${group[key]}`);
       if (group.weight !== 1) notes.unshift(`cfg ×${Number(group.weight.toPrecision(4))}`);
       const words = element("span", { className: "isi-script-words" }, group.text || say("editor.global_alone"));
-      return element("li", { data: { start: group.start } }, words, ...notes.map((note) => element("b", {}, note)));
+      return element("li", { tabIndex: -1, data: { start: group.start } }, words, ...notes.map((note) => element("b", {}, note)));
     });
     const more = groups.length - shown.length;
     if (more > 0) shown.push(element("li", { className: "isi-script-more" }, say("editor.more", { count: more })));
@@ -101,6 +104,29 @@ export function scriptWidget(node, name, [, options = {}]) {
     back.scrollTop = area.scrollTop;
     back.scrollLeft = area.scrollLeft;
   };
+
+  /** A list that is longer than its box fades out below, until it is scrolled to its end. */
+  const fade = () => list.classList.toggle("isi-whole", list.scrollTop + list.clientHeight >= list.scrollHeight - 2);
+
+  /** Puts the cursor where the group of a row begins. */
+  function goTo(row) {
+    const start = Number(row?.dataset.start ?? Number.NaN);
+    if (Number.isNaN(start)) return;
+    area.focus();
+    area.setSelectionRange(start, start);
+  }
+
+  /** Arrow keys walk along the rows, Enter goes to the text of one. */
+  function onListKey(event) {
+    const all = [...list.children];
+    const at = all.indexOf(document.activeElement);
+    const to = { ArrowDown: at + 1, ArrowUp: Math.max(0, at - 1), Home: 0, End: all.length - 1 }[event.key];
+    if (event.key === "Enter") goTo(all[at]);
+    else if (to !== undefined) all[Math.min(to, all.length - 1)]?.focus();
+    else return;
+    event.preventDefault();
+    event.stopPropagation(); // the page moves the node with these keys
+  }
 
   function showTable(shown) {
     asRun.setAttribute("aria-pressed", String(shown));
@@ -119,12 +145,12 @@ export function scriptWidget(node, name, [, options = {}]) {
     });
     lifetime.listen(area, "scroll", align);
     lifetime.listen(asRun, "click", () => showTable(table.hidden));
-    lifetime.listen(list, "click", (event) => {
-      const start = Number(event.target.closest("li")?.dataset.start ?? Number.NaN);
-      if (Number.isNaN(start)) return;
-      area.focus();
-      area.setSelectionRange(start, start);
-    });
+    lifetime.listen(list, "click", (event) => goTo(event.target.closest("li")));
+    lifetime.listen(list, "keydown", onListKey);
+    lifetime.listen(list, "scroll", fade);
+    const resized = new ResizeObserver(fade);
+    resized.observe(list);
+    lifetime.atEnd(() => resized.disconnect());
     for (const box of [area, list, table]) shareWheel(lifetime, box);
     read();
   });

@@ -8,6 +8,15 @@ const LONGEST = 100;
 /** Whether a node runs: it is neither muted nor bypassed. */
 export const isActive = (node) => node.mode !== MUTED && node.mode !== BYPASSED;
 
+/** The link into an input, or null. A subgraph node's own `getInputLink` means the other side of its border. */
+export function linkInto(node, index) {
+  if (!node.graph || !node.inputs[index]) return null;
+  return window.LGraphNode.prototype.getInputLink.call(node, index) ?? null;
+}
+
+/** Whether something is connected to the input `name`. */
+export const isConnected = (node, name) => Boolean(linkInto(node, node.inputs.findIndex((input) => input.name === name)));
+
 /** The subgraph nodes that lead from the root graph to `graph`, outermost first. Of several copies the first. */
 export function pathTo(graph, from = app.rootGraph) {
   if (graph === from) return [];
@@ -27,8 +36,7 @@ export function sourceOf(node, name, path = pathTo(node.graph)) {
 }
 
 function fromInput(node, index, path, left) {
-  const id = node.inputs[index]?.link;
-  return id == null ? null : fromLink(node.graph.getLink(id), node.graph, path, left);
+  return fromLink(linkInto(node, index), node.graph, path, left);
 }
 
 function fromLink(link, graph, path, left) {
@@ -55,8 +63,7 @@ function fromLink(link, graph, path, left) {
 
 /** What the widget `name` of a source says; undefined where a node decides it. */
 export function widgetValue({ node, path }, name) {
-  const input = node.inputs.find((each) => (each.widget?.name ?? each.name) === name);
-  const link = input?.link == null ? null : node.graph.getLink(input.link);
+  const link = linkInto(node, node.inputs.findIndex((each) => (each.widget?.name ?? each.name) === name));
   if (!link) return node.widgets?.find((widget) => widget.name === name)?.value;
   const host = path.at(-1);
   if (!link.originIsIoNode || !host) return undefined;

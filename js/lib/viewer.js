@@ -1,57 +1,100 @@
-/** A picture of a run at full size: arrow keys step, a slider compares it with another one. */
-import { element } from "./dom.js";
+/** A picture of a run at full size: arrow keys step, a slider compares it with any other one. */
+import { clock, element } from "./dom.js";
 import { Lifetime } from "./lifetime.js";
+import { canCopy, copyPicture, openPicture, savePicture } from "./picture_acts.js";
+import { fetchStory } from "./png_story.js";
+import { ViewerStage } from "./viewer_stage.js";
 import { say } from "./words.js";
 
 const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity };
+/** No list of pictures to compare with is longer. */
+const MOST_CHOICES = 1000;
+
+function button(text, label = "", className = "isi-button") {
+  const made = element("button", { type: "button", className, textContent: text });
+  if (label) Object.assign(made, { title: label }).setAttribute("aria-label", label);
+  return made;
+}
 
 /**
  * Opens the viewer over the page.
  *
- * `items` are `{url, number, label}`, `start` is an index. `input` is the url of the picture that the run
- * started from, or null. `onContinue(item)` is what "Continue from here" does. Returns a function that closes.
+ * `items` are `{url, full, number, label, starred}`, `start` is an index. `input` is the url of the picture that the
+ * run started from, or null. `onContinue(item)` is what "Continue from here" does, `onStar(item)` sets or takes away
+ * its star. Returns a function that closes.
  */
-export function openViewer({ items, start, input, onContinue }) {
+export function openViewer({ items, start, input, onContinue, onStar }) {
   const lifetime = new Lifetime();
   let at = start;
 
   const title = element("h2", { className: "isi-viewer-title" });
-  const close = element("button", { type: "button", className: "isi-button", textContent: "✕", aria: { label: say("viewer.close") } });
-  const under = element("img", { className: "isi-viewer-picture", alt: "", draggable: false });
-  const over = element("img", { className: "isi-viewer-picture", alt: "", draggable: false });
-  const gone = element("p", { className: "isi-viewer-gone", hidden: true }, say("viewer.gone"));
-  const stage = element("div", { className: "isi-viewer-stage" }, under, over, gone);
-  const back = element("button", { type: "button", className: "isi-button", textContent: "◀", aria: { label: say("viewer.previous") } });
-  const next = element("button", { type: "button", className: "isi-button", textContent: "▶", aria: { label: say("viewer.next") } });
+  const star = button("☆", say("strip.star"));
+  const size = button("1:1", say("viewer.pixels"));
+  const save = button(say("viewer.save"));
+  const copy = button(say("viewer.copy"));
+  const open = button(say("viewer.open"));
+  copy.hidden = !canCopy();
+  const close = button("✕", say("viewer.close"));
+  const stage = new ViewerStage(lifetime, changed);
+  const facts = element("div", { className: "isi-viewer-facts" });
+  const back = button("◀", say("viewer.previous"));
+  const next = button("▶", say("viewer.next"));
   const choices = [["", say("viewer.with_none")], ["previous", say("viewer.with_previous")], ["first", say("viewer.with_first")]];
   if (input) choices.push(["input", say("viewer.with_input")]);
+  choices.push(...items.slice(0, MOST_CHOICES).map(({ number, label }, i) => [String(i), `${number}. ${label.slice(0, 60)}`]));
   const other = element("select", { className: "isi-button", aria: { label: say("viewer.compare_with") } },
     ...choices.map(([value, text]) => element("option", { value }, text)));
   const slider = element("input", { type: "range", min: 0, max: 100, step: 0.5, value: 50, hidden: true, aria: { label: say("viewer.compare") } });
-  const branch = element("button", { type: "button", className: "isi-button isi-main" }, say("viewer.continue"));
+  const branch = button(say("viewer.continue"), "", "isi-button isi-main");
   const foot = element("div", { className: "isi-viewer-foot" }, back, next, other, slider, branch);
-  const head = element("div", { className: "isi-viewer-head" }, title, close);
-  const dialog = element("dialog", { className: "isi-viewer", aria: { label: say("viewer.label") } }, head, stage, foot);
+  const head = element("div", { className: "isi-viewer-head" }, title, star, size, save, copy, open, close);
+  const dialog = element("dialog", { className: "isi-viewer", aria: { label: say("viewer.label") } }, head, stage.element, facts, foot);
 
   function show() {
     const item = items[at];
-    title.textContent = `${item.number} / ${items.at(-1).number}  ${item.label}`;
-    gone.hidden = true;
-    over.hidden = false;
-    over.src = item.url;
-    over.alt = item.label;
+    const number = element("span", { className: "isi-viewer-number" }, `${item.number} / ${items.at(-1).number}`);
+    title.replaceChildren(number, "  ", item.label);
     back.disabled = at === 0;
     next.disabled = at === items.length - 1;
-    const urls = { previous: items[Math.max(0, at - 1)].url, first: items[0].url, input };
-    const url = urls[other.value];
-    under.hidden = slider.hidden = !url;
-    if (url) under.src = url;
-    cut();
+    showStar();
+    const urls = { "": null, previous: items[Math.max(0, at - 1)].full, first: items[0].full, input };
+    const url = other.value in urls ? urls[other.value] : items[other.value]?.full;
+    slider.hidden = !url;
+    stage.show(item.full, item.label, url);
+    tellFacts(item);
   }
 
-  function cut() {
-    stage.style.setProperty("--isi-cut", slider.hidden ? "0%" : `${slider.value}%`);
-    stage.classList.toggle("isi-comparing", !slider.hidden);
+  /** What the picture's own file says of how it was made; it is the same file that is shown. */
+  async function tellFacts(item) {
+    facts.replaceChildren();
+    const story = (item.story ??= await fetchStory(item.full, lifetime.signal)) ?? {};
+    if (lifetime.signal.aborted || items[at] !== item) return;
+    const { step } = story;
+    const parts = [];
+    if (step) {
+      const { seed, cfg, denoise, steps } = step;
+      for (const [name, value] of Object.entries({ seed, cfg, denoise, steps })) if (value !== undefined) parts.push([name, String(value)]);
+    }
+    if (story.seconds !== undefined) parts.push([say("viewer.time"), story.seconds < 1 ? `${story.seconds.toFixed(2)} s` : clock(story.seconds)]);
+    const measured = element("span", { className: "isi-viewer-size" });
+    facts.replaceChildren(
+      ...(step?.prompt ? [element("p", {}, step.prompt)] : []),
+      element("div", {}, ...parts.map(([name, value]) => element("span", {}, element("i", {}, name), ` ${value}`)), measured),
+    );
+    changed();
+  }
+
+  function showStar() {
+    const { starred } = items[at];
+    star.textContent = starred ? "★" : "☆";
+    star.setAttribute("aria-pressed", String(Boolean(starred)));
+  }
+
+  function changed() {
+    slider.value = 100 * stage.cut;
+    size.setAttribute("aria-pressed", String(!stage.isWhole));
+    const measured = facts.querySelector(".isi-viewer-size");
+    if (measured && stage.size) measured.textContent = `${stage.size.join(" × ")} px`;
   }
 
   function step(by) {
@@ -65,26 +108,22 @@ export function openViewer({ items, start, input, onContinue }) {
     event.preventDefault();
     step(STEPS[event.key]);
   });
-  lifetime.listen(back, "click", () => step(-1));
-  lifetime.listen(next, "click", () => step(1));
+  const clicks = [
+    [back, () => step(-1)], [next, () => step(1)], [close, () => dialog.close()], [size, () => stage.toggle()],
+    [save, () => savePicture(items[at])], [copy, () => copyPicture(items[at])], [open, () => openPicture(items[at])],
+    [star, () => {
+      onStar(items[at]);
+      showStar();
+    }],
+    [branch, () => {
+      dialog.close();
+      onContinue(items[at]);
+    }],
+  ];
+  for (const [target, act] of clicks) lifetime.listen(target, "click", act);
   lifetime.listen(other, "change", show);
-  lifetime.listen(slider, "input", cut);
-  lifetime.listen(over, "error", () => {
-    gone.hidden = false;
-    over.hidden = true;
-  });
-  lifetime.listen(stage, "pointermove", (event) => {
-    if (slider.hidden || !event.buttons) return;
-    const box = stage.getBoundingClientRect();
-    slider.value = (100 * (event.clientX - box.left)) / box.width;
-    cut();
-  });
-  lifetime.listen(close, "click", () => dialog.close());
+  lifetime.listen(slider, "input", () => (stage.cut = slider.value / 100));
   lifetime.listen(dialog, "click", (event) => event.target === dialog && dialog.close());
-  lifetime.listen(branch, "click", () => {
-    dialog.close();
-    onContinue(items[at]);
-  });
   dialog.addEventListener("close", () => {
     lifetime.end();
     dialog.remove();
@@ -93,6 +132,6 @@ export function openViewer({ items, start, input, onContinue }) {
   document.body.append(dialog);
   show();
   dialog.showModal();
-  stage.focus();
+  stage.element.focus();
   return () => dialog.close();
 }

@@ -28,6 +28,12 @@ SHOW = """type => {
   app.canvas.ds.offset = [300 - node.pos[0], 100 - node.pos[1]];
   app.canvas.setDirty(true, true);
 }"""
+# What each of our nodes that has one does with its seed after a queueing, when it is new.
+SEEDS = """() => Object.keys(LiteGraph.registered_node_types)
+  .filter(type => type.startsWith("ISI_"))
+  .flatMap(type => (LiteGraph.createNode(type).widgets ?? [])
+    .filter(widget => widget.name === "control_after_generate")
+    .map(widget => [type, widget.value]))"""
 WATCH_RUN = """() => {
   window.ended = null;
   for (const kind of ["execution_success", "execution_error"])
@@ -68,7 +74,7 @@ def open_strip(page, graph, run):
 
 def write_run(base, name, pictures, labels=None):
     """A run of that name as a finished one lies on disk; `pictures` are PIL images or sizes."""
-    keys = [f"{number:08x}" for number in range(len(pictures))]
+    keys = [f"{number:08x}{0:024x}" for number in range(len(pictures))]
     labels = labels or [f"step {number}" for number in range(1, len(pictures) + 1)]
     runs, folder = base / "user/isi/runs", base / "output/isi" / name
     runs.mkdir(parents=True, exist_ok=True)
@@ -79,7 +85,7 @@ def write_run(base, name, pictures, labels=None):
     for index, (key, picture) in enumerate(zip(keys, pictures, strict=True)):
         if isinstance(picture, tuple):
             picture = Image.new("RGB", picture, (index % 256, 90, 160))
-        picture.save(folder / f"{index + 1:04d}-{key}.png")
+        picture.save(folder / f"{index + 1:04d}-{key[:8]}.png")
     return folder
 
 

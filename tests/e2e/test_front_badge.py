@@ -90,6 +90,7 @@ def test_says_what_the_server_finds(page, badges, headers):
             expect(badge.locator(".isi-badge-bar i")).to_have_count(found.channels)
 
 
+@pytest.mark.newest
 def test_names_the_inputs_that_are_missing_until_they_are_connected(page, badges):
     for badge in badges:
         expect(badge).to_contain_text("ISI Concat Conditioning still needs mask, negative")

@@ -98,6 +98,7 @@ def shown(page):
     )
 
 
+@pytest.mark.newest
 def test_a_run_goes_on_through_delete_undo_and_reload(page, graph):
     page.load(graph)
     show(page)
@@ -110,6 +111,9 @@ def test_a_run_goes_on_through_delete_undo_and_reload(page, graph):
     )
     expect(viewer(page)).to_have_count(0)
     expect(cells(page)).to_have_count(0)
+    # An undo within half a second of a deletion never reaches the page's draft (without us neither), and F5
+    # then brings the graph without the node.
+    page.page.wait_for_timeout(700)
     undo(page)
     expect(cells(page).nth(1)).to_be_visible()
     remembered(page, f'"isi_run":"life-{page.name}"')
@@ -145,6 +149,7 @@ def test_a_copy_has_text_and_strip_of_its_own(page, graph, odd):
     assert sorted(scripts) == [SCRIPT, "the copy"]
 
 
+@pytest.mark.newest
 def test_strip_and_editor_work_inside_a_subgraph(page, graph):
     page.load(graph)
     page.evaluate(
@@ -252,7 +257,7 @@ def test_right_click_looks_at_the_iterations_and_continues(page, graph, odd):
             expect(viewer(page).locator(".isi-viewer-title")).to_contain_text("3 / 3")
             page.page.keyboard.press("Escape")
     added = [node["inputs"] for node in page.prompt().values() if node["class_type"] == "ISI_OpenRun"]
-    assert added == [{"run_name": "odd", "iteration": 3}]
+    assert [(each["run_name"], each["iteration"]) for each in added] == [("odd", 3)]
 
 
 def test_nothing_is_left_of_a_node_that_is_gone(page, graph, odd):

@@ -62,6 +62,7 @@ def test_the_server_offers_every_blueprint(server):
 
 
 @BOTH
+@pytest.mark.newest
 def test_search_inserts_a_blueprint_that_runs(page, server):
     page.faults.clear()
     view = page.page

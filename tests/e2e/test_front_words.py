@@ -58,7 +58,7 @@ def run(server):
     manifest = {
         "version": 1,
         "name": "words",
-        "keys": ["a" * 8, "b" * 8],
+        "keys": ["a" * 32, "b" * 32],
         "plan": {"version": 1, "steps": steps},
     }
     (runs / "words.json").write_text(json.dumps(manifest), "utf-8")

@@ -9,7 +9,7 @@ from isi.tools.browser import front_end
 from isi.tools.server import ROOT, Server
 from playwright.sync_api import expect
 
-from .front import run_graph, show
+from .front import SEEDS, run_graph, show
 
 HOST = ROOT / ".host" / "comfyui-0.16.3"
 FRONTEND = ROOT / ".host" / "frontend-0.16.3"
@@ -43,6 +43,12 @@ def test_opens_the_main_workflow(oldest, chromium):
         assert page.faults == []
 
 
+def test_seeds_of_new_nodes_stay_as_they_are(oldest, chromium):
+    with front_end(chromium, oldest) as page:
+        found = page.evaluate(SEEDS)
+        assert found and {value for _, value in found} == {"fixed"}
+
+
 @pytest.mark.parametrize("nodes2", [False, True], ids=["canvas", "nodes2"])
 def test_editor_strip_and_viewer_work_with_mouse_and_keyboard(oldest, chromium, nodes2):
     with front_end(chromium, oldest, nodes2=nodes2) as page:
@@ -64,5 +70,5 @@ def test_editor_strip_and_viewer_work_with_mouse_and_keyboard(oldest, chromium, 
         expect(viewer).to_contain_text("1 / 2")
         viewer.get_by_text("Continue from here").click()
         added = [node["inputs"] for node in page.prompt().values() if node["class_type"] == "ISI_OpenRun"]
-        assert added == [{"run_name": f"oldest-{nodes2}", "iteration": 1}]
+        assert [(each["run_name"], each["iteration"]) for each in added] == [(f"oldest-{nodes2}", 1)]
         assert page.faults == []
