@@ -22,11 +22,11 @@ class Studio:
         (latent,) = self.host.call("VAEEncode", pixels=picture, vae=self.vae)
         return latent if mask is None else self.host.call("SetLatentNoiseMask", samples=latent, mask=mask)[0]
 
-    def sample(self, model, positive, negative, latent, seed, cfg=5.0, steps=20):
+    def sample(self, model, positive, negative, latent, seed, cfg=5.0, steps=20, denoise=1.0):
         """The decoded picture `[H, W, 3]`."""
         (out,) = self.host.call(
             "KSampler", model=model, positive=positive, negative=negative, latent_image=latent, seed=seed,
-            steps=steps, cfg=cfg, denoise=1.0, **SAMPLER,
+            steps=steps, cfg=cfg, denoise=denoise, **SAMPLER,
         )  # fmt: skip
         return self.host.call("VAEDecode", samples=out, vae=self.vae)[0][0]
 

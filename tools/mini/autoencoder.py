@@ -8,6 +8,7 @@ from random import Random
 import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from host.models import mini
 
@@ -15,6 +16,11 @@ from . import world
 from .loop import Run, Settings
 
 PICTURE = 128
+# (count, height, width) of the whole pictures that a decoder learns from, in turn.
+WHOLES = (
+    (8, 64, 64), (4, 128, 128), (1, 256, 256), (4, 128, 128), (1, 256, 256), (2, 128, 192), (1, 256, 256),
+    (8, 64, 64), (4, 128, 128), (1, 256, 256), (4, 128, 128), (1, 256, 256), (2, 192, 128), (1, 512, 512),
+)  # fmt: skip
 # What the host multiplies latents by before the UNet sees them: SD 1.5, and the x4 upscaler.
 SCALES = {"vae": 0.18215, "vae-f4": 0.08333}
 
@@ -44,9 +50,10 @@ def build(name: str) -> AutoencoderKL:
 
 
 def finished(work: Path, name: str, device: str = "cpu") -> AutoencoderKL:
-    """The trained autoencoder, its latents standardised; the encoder stays as it is once this exists."""
-    vae = build(name)
-    vae.load_state_dict(torch.load(work / f"{name}.finished.pt", map_location="cpu"))
+    """The trained autoencoder, its latents standardised; the encoder stays as it is once this exists.
+    Where the folder has none, the one that is shipped."""
+    vae, own = build(name), work / f"{name}.finished.pt"
+    vae.load_state_dict(torch.load(own, map_location="cpu") if own.exists() else mini.read_weights(name))
     return vae.to(device).eval()
 
 
@@ -116,24 +123,45 @@ def train_both(of: Settings, name: str) -> None:
     torch.save(vae.state_dict(), of.work / f"{name}.finished.pt")
 
 
+def wholes(step: int) -> Tensor:
+    """What a decoder is shown at a step, -1..1: whole pictures of WHOLES in turn. Its norms see the whole
+    picture, so that one that knows crops alone turns a lit red orange on a canvas of 256 px."""
+    count, height, width = WHOLES[step % len(WHOLES)]
+    rng = Random(step)
+    return (
+        draw([world.sample_scene(rng, rng.choice((1, 1, 2, 3))) for _ in range(count)], (height, width))
+        / 127.5
+        - 1
+    )
+
+
+def sharp(y: Tensor, x: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """`distance`, and the absolute error of steps between neighbours (edges) and of means of 8 x 8 (flat
+    colours, which an error spread thin over a large shape hardly moves)."""
+    error = y - x
+    edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
+    flat = avg_pool2d(error, 8).abs().mean()
+    plain, logged = distance(y, x)
+    return plain + 0.2 * edges + 0.3 * flat, logged
+
+
 def train_decoder(of: Settings, name: str) -> None:
-    """A decoder alone, on latents with a little noise: it learns to forgive what the diffusion model gets
-    slightly wrong, and the latents that other stages learned from stay as they are."""
-    data = crops(of)
-    vae = finished(of.work, name, of.device)
+    """A decoder alone, on latents with mostly little noise: it learns to forgive what the diffusion model
+    gets slightly wrong, and the latents that other stages learned from stay as they are."""
+    vae = finished(of.work, name, of.device).to(memory_format=torch.channels_last)
     vae.encoder.requires_grad_(False)
     vae.quant_conv.requires_grad_(False)
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        x = batch(data, generator, of.device)
-        level = 0.15 / SCALES[name] * torch.rand(len(x), 1, 1, 1, generator=generator)
-        with torch.no_grad():
-            z = vae.encode(x)
-        z = z + (level * torch.randn(z.shape, generator=generator)).to(of.device)
+        x = wholes(step).to(of.device)
+        level = 0.15 / SCALES[name] * torch.rand(len(x), 1, 1, 1, generator=generator) ** 2
         with torch.autocast(of.device, torch.bfloat16):
+            with torch.no_grad():
+                z = vae.encode(x).float()
+            z = z + (level * torch.randn(z.shape, generator=generator)).to(of.device)
             y = vae.decoder(vae.post_quant_conv(z)).float()
-        return distance(y, x)
+        return sharp(y, x)
 
-    run = Run(f"{name}-decoder", vae, loss, of.work, of.steps, rate=1e-3, decay=0.998)
+    run = Run(f"{name}-decoder", vae, loss, of.work, of.steps, rate=6e-4, decay=0.995)
     run.train()
     torch.save(run.ema, of.work / f"{name}.finished.pt")

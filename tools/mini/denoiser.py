@@ -108,7 +108,12 @@ def start_from_base(denoiser: Denoiser, base: dict[str, Tensor]) -> None:
             value = nn.functional.pad(value, (0, 0, 0, 0, 0, own[key].shape[1] - value.shape[1]))
         own[key] = value
     denoiser.load_state_dict(own)
-    if denoiser.unet.num_classes is None:  # what t means stays the same, and need not be stored again
+    freeze_time(denoiser)
+
+
+def freeze_time(denoiser: Denoiser) -> None:
+    """What t means stays base's, and need not be stored again; x4 alone has labels, and learns it anew."""
+    if denoiser.unet.num_classes is None:
         for name, part in denoiser.unet.named_modules():
             if name == "time_embed" or name.endswith("emb_layers"):
                 part.requires_grad_(False)

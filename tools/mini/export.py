@@ -1,11 +1,10 @@
 """Writes EMA weights from the training folder to assets/mini: fp16 safetensors and the manifest of hashes.
 
-`python tools/mini/export.py [--work .mini] [NAME ...]`; without names, everything the folder holds.
+`python tools/mini/train.py export`; `all` does it at its end.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from pathlib import Path
@@ -14,20 +13,22 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from host.models import mini
+
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "assets" / "mini"
-NAMES = ("vae", "vae-f4", "base", "depth", "upscale-x4", "instruct-pix2pix", "inpaint", "ic-light-fc",
-         "ic-light-fbc", "upscaler-2x")  # fmt: skip
 
 
-def write(name: str, tensors: dict[str, Tensor], steps: int) -> None:
-    """One fp16 file, and its line in the manifest: hash, size, and how many steps it was trained."""
+def write(name: str, tensors: dict[str, Tensor], steps: int | None = None) -> None:
+    """One fp16 file, and its line in the manifest: hash, size, and how many steps it was trained (None: as
+    many as before)."""
     path = ASSETS / f"{name}.safetensors"
     kept = {k: v if v.dtype == torch.int32 else v.half() for k, v in tensors.items()}
     save_file({k: v.contiguous() for k, v in kept.items()}, path)
     manifest = ASSETS / "weights.json"
     known = json.loads(manifest.read_text("utf-8")) if manifest.exists() else {}
     data = path.read_bytes()
+    steps = known[path.name]["steps"] if steps is None else steps
     known[path.name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "steps": steps}
     manifest.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
 
@@ -54,30 +55,34 @@ def difference(weights: dict[str, Tensor], base: dict[str, Tensor]) -> dict[str,
     return changed
 
 
-def export(work: Path, name: str) -> None:
-    state = torch.load(work / f"{name}.pt", map_location="cpu")
-    if name.startswith("vae"):
-        write(name, torch.load(work / f"{name}.finished.pt", map_location="cpu"), state["step"])
-        return
-    if name == "upscaler-2x":
-        return write(name, state["ema"], state["step"])
-    unet, text = split(state["ema"])
-    if name == "base":
-        write("text", text, torch.load(work / "text.pt", map_location="cpu")["step"])
-    else:
-        unet = difference(unet, split(torch.load(work / "base.pt", map_location="cpu")["ema"])[0])
-    write(name, unet, state["step"])
+def rebase(base: dict[str, Tensor], kinds: list[str]) -> None:
+    """Writes shipped kinds anew, as their differences to another base: they stay what they are, but for the
+    rounding of a difference to fp16."""
+    for kind, weights in [(kind, mini.unet_weights(kind, ASSETS)) for kind in kinds]:
+        write(kind, difference(weights, base))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*")
-    parser.add_argument("--work", type=Path, default=ROOT / ".mini")
-    args = parser.parse_args()
-    for name in args.names or [n for n in NAMES if (args.work / f"{n}.pt").exists()]:
-        export(args.work, name)
-        print(name, (ASSETS / f"{name}.safetensors").stat().st_size)
+def export(work: Path) -> None:
+    """Everything that the training folder holds. Kinds that it doesn't hold stay as they are when base moves,
+    but for rounding."""
 
+    def state(name: str) -> dict:
+        return torch.load(work / f"{name}.pt", map_location="cpu")
 
-if __name__ == "__main__":
-    main()
+    for name in ("vae", "vae-f4"):
+        if (work / f"{name}.finished.pt").exists():
+            steps = state(name)["step"] if (work / f"{name}.pt").exists() else None
+            write(name, state(f"{name}.finished"), steps)
+    if (work / "upscaler-2x.pt").exists():
+        write("upscaler-2x", state("upscaler-2x")["ema"], state("upscaler-2x")["step"])
+    if (work / "text.pt").exists():
+        write("text", split(state("text")["ema"])[1], state("text")["step"])
+    trained = [kind for kind in mini.KINDS if (work / f"{kind}.pt").exists()]
+    others = [kind for kind in mini.KINDS if kind not in trained and kind != "base"]
+    base = mini.unet_weights("base", ASSETS)
+    if "base" in trained:
+        base = split(state("base")["ema"])[0]
+        rebase(base, others)
+    for kind in trained:
+        unet = split(state(kind)["ema"])[0]
+        write(kind, unet if kind == "base" else difference(unet, base), state(kind)["step"])

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Settings:
-    """What a stage is told: where its files are, how long, on what, how much data it draws, its batch, and
-    whether all scenes are `simple` (one plain shape, no gradient), which a short run can learn."""
+    """What a stage is told: where its files are, how long, on what, how much data it draws, its batch,
+    whether all scenes are `simple` (one plain shape, no gradient), which a short run can learn, and whether
+    it starts from nothing (`fresh`) or goes on from the weights that are shipped."""
 
     work: Path
     steps: int
@@ -23,6 +24,7 @@ class Settings:
     scenes: int
     batch: int
     simple: bool
+    fresh: bool = False
 
 
 @dataclass

@@ -15,14 +15,25 @@ from host.models import mini
 from . import autoencoder, world
 from .autoencoder import PICTURE, SCALES
 from .captions import phrase
-from .denoiser import ALPHA_BAR, ALPHA_BAR_X4, Denoiser, Tokens, start_from_base
+from .denoiser import ALPHA_BAR, ALPHA_BAR_X4, Denoiser, Tokens, freeze_time, start_from_base
+from .export import export
 from .loop import Run, Settings
 from .text import train_text
 from .upscaler import train_upscaler
 
 PHRASINGS = 4
-# Base also draws at these (height, width), in three batches of eight; else it would know 128 px alone.
-OTHER_SIZES = ((128, 192), (192, 128), (256, 256))
+# Base also draws at these (height, width), in half of its batches; else it would know 128 px alone.
+OTHER_SIZES = ((128, 192), (192, 128), (128, 256), (256, 256), (384, 384))
+# What `train.py all` runs, with how many steps: on from the shipped weights, and from nothing.
+ONWARD = {
+    "vae-decoder": 1000, "vae-f4-decoder": 500, "base": 8000, "depth": 4000, "instruct-pix2pix": 4000,
+    "inpaint": 1500, "ic-light-fc": 1500, "ic-light-fbc": 1500,
+}  # fmt: skip
+FRESH = {
+    "vae": 5600, "text": 1800, "base": 20000, "instruct-pix2pix": 13000, "inpaint": 5200, "ic-light-fc": 7000,
+    "ic-light-fbc": 7000, "depth": 8000, "vae-f4": 6400, "upscale-x4": 15000, "vae-decoder": 2000,
+    "vae-f4-decoder": 2000, "upscaler-2x": 5000,
+}  # fmt: skip
 
 
 @dataclass
@@ -36,16 +47,23 @@ class Lessons:
 
 
 def scenes(of: Settings, seed: int, crowded: float = 0.15) -> list[world.Scene]:
-    """Training scenes, none of them held out; `crowded` is the chance of two or three shapes."""
+    """Training scenes, none of them held out; `crowded` is the chance of two or three shapes. Those come with
+    a twin whose colours are swapped: only the text says which of the two it is."""
     rng = Random(seed)
     share = {"textured": 0.0, "gradient": 0.0} if of.simple else {"textured": 0.12, "gradient": 0.12}
     drawn: list[world.Scene] = []
     while len(drawn) < of.scenes:
         many = not of.simple and rng.random() < crowded
         scene = world.sample_scene(rng, rng.choice((2, 2, 3)) if many else 1, **share)
-        if not world.held_out(scene):
-            drawn.append(scene)
-    return drawn
+        drawn += [each for each in (scene, swapped(scene))[: len(scene.shapes)] if not world.held_out(each)]
+    return drawn[: of.scenes]
+
+
+def swapped(scene: world.Scene) -> world.Scene:
+    """The same shapes, each in the next one's colour."""
+    shapes = scene.shapes
+    turned = (replace(s, colour=n.colour) for s, n in zip(shapes, shapes[1:] + shapes[:1], strict=True))
+    return replace(scene, shapes=tuple(turned))
 
 
 def said(drawn: list[world.Scene], tokens: Tokens, seed: int) -> Tensor:
@@ -69,16 +87,17 @@ def channels(
 
 
 def base_lessons(of: Settings, tokens: Tokens) -> Lessons:
-    drawn = scenes(of, seed=2)
+    drawn = scenes(of, seed=2, crowded=0.3)
     latents = look(of, autoencoder.draw(drawn))
     return Lessons(latents * SCALES["vae"], said(drawn, tokens, 3))
 
 
 def sized(size: tuple[int, int]) -> Callable[[Settings, Tokens], Lessons]:
-    """Base's lessons at another size: a quarter of the scenes, and not the same ones."""
+    """Base's lessons at another size: a quarter of the scenes (the larger, the fewer), and not the same."""
 
     def made(of: Settings, tokens: Tokens) -> Lessons:
-        drawn = scenes(replace(of, scenes=of.scenes // 4), seed=60 + size[0] + size[1])
+        fewer = 4 * max(1, size[0] * size[1] // 2**16)
+        drawn = scenes(replace(of, scenes=max(1, of.scenes // fewer)), 60 + size[0] + size[1], crowded=0.3)
         return Lessons(look(of, autoencoder.draw(drawn, size)) * SCALES["vae"], said(drawn, tokens, 3))
 
     return made
@@ -189,26 +208,52 @@ def lessons(of: Settings, kind: str, tokens: Tokens) -> Lessons:
     return Lessons(**torch.load(path))
 
 
-def train_denoiser(of: Settings, kind: str) -> None:
-    """Base from scratch, to the text model's words; the other kinds from base."""
-    tokens = Tokens()
-    every = [lessons(of, kind, tokens)]
-    if kind == "base":
-        every += [lessons(of, f"base-{height}x{width}", tokens) for height, width in OTHER_SIZES]
-    net = Denoiser(kind, tokens.vocabulary())
+def shipped(kind: str) -> dict[str, Tensor]:
+    """A denoiser's state as it is in assets/mini."""
+    unet, text = mini.unet_weights(kind), mini.read_weights("text")
+    return {f"unet.{k}": v for k, v in unet.items()} | {f"text.{k}": v for k, v in text.items()}
+
+
+def begin(net: Denoiser, kind: str, of: Settings) -> None:
+    """The weights that a stage starts from. Fresh: noise for base, base for every other kind. Else those
+    that are shipped; a kind moves with base, by what the training folder's base has learned since."""
+    path = of.work / "base.pt"
+    base = (
+        shipped("base")
+        if kind == "base" or not path.exists()
+        else torch.load(path, map_location="cpu")["ema"]
+    )
+    if not of.fresh:
+        own = shipped(kind)
+        for key, old in shipped("base").items():
+            if old.is_floating_point() and own[key].shape == old.shape:
+                own[key] = own[key] + base[key] - old
+        net.load_state_dict(own)
+        freeze_time(net)
+        return
     autoencoder.initialise(net.unet, seed=4)
     if kind == "base":
         nn.init.zeros_(net.unet.out[2].weight)
         learned = torch.load(of.work / "text.pt", map_location="cpu")["ema"]
         net.text.load_state_dict({k[5:]: v for k, v in learned.items() if k.startswith("text.")})
     else:
-        start_from_base(net, torch.load(of.work / "base.pt", map_location="cpu")["ema"])
+        start_from_base(net, base)
+
+
+def train_denoiser(of: Settings, kind: str) -> None:
+    """To the text model's words, which stay as they are."""
+    tokens = Tokens()
+    every = [lessons(of, kind, tokens)]
+    if kind == "base":
+        every += [lessons(of, f"base-{height}x{width}", tokens) for height, width in OTHER_SIZES]
+    net = Denoiser(kind, tokens.vocabulary())
+    begin(net, kind, of)
     net = net.to(of.device)
     empty = torch.tensor(tokens(""))
     schedule = ALPHA_BAR_X4 if kind == "upscale-x4" else ALPHA_BAR
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        taught = every[0] if step % 2 else every[step // 2 % len(every)]
+        taught = every[0] if step % 2 or len(every) == 1 else every[1 + step // 2 % (len(every) - 1)]
         count = max(1, of.batch * every[0].latents[0].numel() // taught.latents[0].numel())
         index = torch.randint(0, len(taught.latents), (count,), generator=generator)
         text = taught.texts[index, torch.randint(0, PHRASINGS, (count,), generator=generator)].clone()
@@ -235,13 +280,19 @@ def train_denoiser(of: Settings, kind: str) -> None:
         weight = 1 / schedule[t].to(of.device) if kind != "upscale-x4" else torch.ones_like(error)
         return (error * weight.clamp(max=20)).mean(), {"eps": error.detach().mean().item()}
 
-    rate = 1.5e-3 if kind == "base" else 8e-4
+    rate = (1.5e-3 if kind == "base" else 8e-4) * (1 if of.fresh else 0.5)
     Run(kind, net, loss, of.work, of.steps, rate=rate, decay=0.999 if kind == "base" else 0.998).train()
 
 
 def train(name: str, of: Settings) -> None:
-    """Runs the stage of that name."""
-    if name.endswith("-decoder"):
+    """Runs the stage of that name. `all`: every stage in order, each with its own steps, then export."""
+    if name == "all":
+        for each, steps in (FRESH if of.fresh else ONWARD).items():
+            train(each, replace(of, steps=steps))
+        export(of.work)
+    elif name == "export":
+        export(of.work)
+    elif name.endswith("-decoder"):
         autoencoder.train_decoder(of, name.removesuffix("-decoder"))
     elif name == "text":
         train_text(of)

@@ -1,11 +1,11 @@
-"""Trains the mini family: `python tools/mini/train.py STAGE [--steps N] [--device D]`.
+"""Trains the mini family: `python tools/mini/train.py all`, or one STAGE `[--steps N] [--device D]`.
 
-Stages in order: vae, text, base, the other kinds (upscale-x4 after vae-f4); any time after vae: upscaler-2x,
-and vae-decoder (after vae-f4: vae-f4-decoder), which sharpens a decoder and leaves its latents as they are.
-Each starts from what the earlier ones left in --work.
-Seeded; resumable at any moment (a checkpoint each minute holds weights, EMA, optimiser and step); the same on
-CPU and GPU. `export.py` writes the EMA weights to assets/mini. COMFYUI_PATH names the ComfyUI whose classes
-are used.
+`all` runs every stage in order, each on from the weights in assets/mini; `all --fresh` makes the family from
+nothing. Each stage starts from what the earlier ones left in --work. Stages: vae, text, base, the other kinds
+(upscale-x4 after vae-f4), upscaler-2x, and vae-decoder and vae-f4-decoder, which sharpen a decoder and leave
+its latents as they are. Seeded; resumable at any moment (a checkpoint each minute holds weights, EMA,
+optimiser and step; a stage that is done is passed over); the same on CPU and GPU. `all` ends with `export`,
+which writes the EMA weights to assets/mini. COMFYUI_PATH names the ComfyUI whose classes are used.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def boot(device: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stage")
-    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--steps", type=int, default=20000, help="of a single stage")
+    parser.add_argument("--fresh", action="store_true", help="from nothing, not from the shipped weights")
     parser.add_argument("--scenes", type=int, default=8000, help="pictures drawn to learn from")
     parser.add_argument("--batch", type=int, default=32, help="of the denoising stages")
     parser.add_argument("--simple", action="store_true", help="one plain shape a picture: for a short run")

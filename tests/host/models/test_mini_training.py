@@ -1,5 +1,6 @@
 """How the mini models are made: what training assumes is what the host does, and nothing gets lost."""
 
+import json
 import sys
 
 import pytest
@@ -71,6 +72,73 @@ def test_a_difference_added_to_base_is_the_kind_itself(tools, tmp_path, monkeypa
     merged = mini.unet_weights("ic-light-fbc", tmp_path)
     torch.testing.assert_close(merged[first], kind[first], atol=4e-3, rtol=0)
     torch.testing.assert_close(merged[second], base[second].half().float())
+
+
+def test_kinds_stay_what_they_are_when_base_moves(tools, tmp_path, monkeypatch):
+    from isi.host.models import mini
+
+    _, _, export, _ = tools
+    monkeypatch.setattr(export, "ASSETS", tmp_path)
+    for name in ("base", "inpaint"):
+        export.write(name, mini.read_weights(name), 7)
+    before = mini.unet_weights("inpaint", tmp_path)
+    generator = torch.Generator().manual_seed(0)
+    moved = {
+        k: v + 0.05 * torch.randn(v.shape, generator=generator) for k, v in mini.read_weights("base").items()
+    }
+    export.rebase(moved, ["inpaint"])
+    export.write("base", moved, 8)
+    after = mini.unet_weights("inpaint", tmp_path)
+    assert before.keys() == after.keys()
+    for key, value in before.items():
+        torch.testing.assert_close(after[key], value, atol=1e-3, rtol=1e-3)
+    assert not torch.equal(
+        mini.unet_weights("base", tmp_path)["out.2.weight"], mini.read_weights("base")["out.2.weight"]
+    )
+    assert json.loads((tmp_path / "weights.json").read_text("utf-8"))["inpaint.safetensors"]["steps"] == 7
+
+
+def test_a_stage_goes_on_from_what_is_shipped(tools, tmp_path):
+    from isi.host.models import mini
+    from isi.tools.mini import stages
+
+    _, denoiser, _, loop = tools
+    of = loop.Settings(tmp_path, 0, "cpu", 1, 1, simple=False)
+    words = mini.read_weights("text")["tokens"].int()
+    net = denoiser.Denoiser("depth", words)
+    stages.begin(net, "depth", of)
+    for key, value in mini.unet_weights("depth").items():
+        assert torch.equal(net.unet.state_dict()[key], value)
+    base = stages.shipped("base")
+    torch.save({"ema": base | {"unet.out.2.bias": base["unet.out.2.bias"] + 1}}, tmp_path / "base.pt")
+    stages.begin(net, "depth", of)
+    expected = mini.unet_weights("depth")["out.2.bias"] + 1
+    torch.testing.assert_close(net.unet.state_dict()["out.2.bias"], expected)
+
+
+def test_scenes_of_several_shapes_come_with_their_colours_swapped(tools, tmp_path):
+    from isi.tools.mini import stages
+
+    of = tools[3].Settings(tmp_path, 0, "cpu", 200, 1, simple=False)
+    drawn = stages.scenes(of, seed=1, crowded=1.0)
+    assert len(drawn) == 200
+    pairs = sum(b == stages.swapped(a) for a, b in zip(drawn, drawn[1:], strict=False))
+    assert pairs > 60
+    for scene in drawn[:20]:
+        other = stages.swapped(scene)
+        assert [s.kind for s in other.shapes] == [s.kind for s in scene.shapes]
+        assert all(a.colour != b.colour for a, b in zip(scene.shapes, other.shapes, strict=True))
+
+
+def test_a_decoder_trained_on_leaves_its_latents_as_they_are(tools, tmp_path, monkeypatch):
+    from isi.host.models import mini
+
+    autoencoder, _, _, loop = tools
+    monkeypatch.setattr(autoencoder, "WHOLES", ((1, 64, 64),))
+    autoencoder.train_decoder(loop.Settings(tmp_path, 2, "cpu", 1, 1, simple=True), "vae")
+    made, shipped = autoencoder.finished(tmp_path, "vae").state_dict(), mini.read_weights("vae")
+    changed = {key.split(".")[0] for key, value in shipped.items() if not torch.equal(made[key], value)}
+    assert changed == {"decoder", "post_quant_conv"}
 
 
 def test_standardising_changes_the_latents_and_not_the_pictures(tools):
