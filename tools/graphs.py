@@ -13,6 +13,11 @@ WORKFLOWS = ROOT / "workflows"
 Graph = dict[str, dict[str, Any]]
 
 
+def names() -> list[str]:
+    """Every shipped workflow."""
+    return sorted(path.stem for path in (WORKFLOWS / "api").glob("*.json") if "." not in path.stem)
+
+
 def load(name: str) -> Graph:
     """The API form of the workflow `name`."""
     return json.loads((WORKFLOWS / "api" / f"{name}.json").read_text("utf-8"))
@@ -38,6 +43,14 @@ def set_inputs(graph: Graph, node_class: str, **values: Any) -> None:
     """Sets widgets of every node of a class."""
     for _, node in nodes_of(graph, node_class):
         node["inputs"].update(values)
+
+
+def reseed(graph: Graph, by: int) -> None:
+    """Moves every seed."""
+    for node in graph.values():
+        for name in ("seed", "noise_seed"):
+            if isinstance(value := node["inputs"].get(name), int):
+                node["inputs"][name] = value + by
 
 
 def pictures(outputs: Graph, base: Path) -> dict[str, list[Path]]:

@@ -1,25 +1,43 @@
 """Renders the input pictures of the shipped workflows, scenes of the mini world, to assets/examples/.
 
-.venv/bin/python -m tools.make_examples
+    .venv/bin/python -m tools.make_examples
+    .venv/bin/python -m tools.make_examples --photographs FOLDER
 
 Some come with a mask in their alpha, as the host's mask editor saves one: transparent is "may change".
+The photograph is cut from one that the package scikit-image ships (FOLDER is its `skimage/data`) and that is
+in the public domain: assets/examples/README.md.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
 from .mini.world import Layers, Scene, Shape, render
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "assets" / "examples"
+
+
+def one(kind: str, colour: str, background: str, light: str, size: str = "large", **place: float) -> Scene:
+    """One plain shape, in the centre unless `x` and `y` say otherwise."""
+    return Scene((Shape(kind, colour, size, "centre", **place),), background, light=light)
+
+
 SCENES = {
-    "circle": Scene((Shape("circle", "red", "large", "centre"),), "white", light="left"),
+    "circle": (one("circle", "red", "white", "left"), 128),
+    "ring": (one("ring", "red", "white", "left"), 128),
+    "square": (one("square", "red", "yellow", "left"), 128),
+    "square_from_above": (one("square", "green", "yellow", "top"), 128),
+    "star": (one("star", "yellow", "blue", "left"), 128),
+    "triangle": (one("triangle", "yellow", "blue", "top"), 128),
+    "cross": (one("cross", "green", "white", "left"), 128),
 }
 THREE = Scene(
     (
@@ -30,24 +48,30 @@ THREE = Scene(
     "blue",
     light="top",
 )
-CORNER = Scene((Shape("ring", "purple", "small", "left", x=0.3, y=0.3),), "yellow", light="right")
+CORNER = one("ring", "purple", "yellow", "right", x=0.36, y=0.4)
 
 
 def around(pixels: int) -> Callable[[Layers], Tensor]:
-    """The shapes, painted over as by hand: `pixels` more on every side."""
-    return lambda layers: functional.max_pool2d(layers.matte[None], 2 * pixels + 1, 1, pixels)[0]
+    """The shapes without their holes, painted over as by hand: `pixels` more on every side."""
+
+    def painted(layers: Layers) -> Tensor:
+        whole = torch.from_numpy(ndimage.binary_fill_holes((layers.matte > 0).numpy())).float()
+        return functional.max_pool2d(whole[None], 2 * pixels + 1, 1, pixels)[0]
+
+    return painted
 
 
 def rightwards(layers: Layers) -> Tensor:
-    """A gradient: nothing at the left, everything at the right."""
-    return torch.linspace(0, 1, layers.matte.shape[1]).expand_as(layers.matte)
+    """A gradient: nothing at the left, everything at the right; slow at first, for a little freedom at the
+    end of sampling already moves a flat colour far."""
+    return (torch.linspace(0, 1, layers.matte.shape[1]) ** 3).expand_as(layers.matte)
 
 
 MASKED: dict[str, tuple[Scene, int, Callable[[Layers], Tensor]]] = {
     "three_objects": (THREE, 256, around(3)),
     "small_object": (CORNER, 384, around(12)),
-    "object_matte": (SCENES["circle"], 128, lambda layers: layers.matte),
-    "gradient_mask": (SCENES["circle"], 128, rightwards),
+    "object_matte": (one("square", "red", "blue", "top"), 256, lambda layers: layers.matte),
+    "gradient_mask": (one("square", "blue", "yellow", "top"), 256, rightwards),
 }
 
 
@@ -58,36 +82,61 @@ def save(name: str, picture: Tensor, mask: Tensor | None = None) -> None:
     Image.fromarray(pixels).save(EXAMPLES / f"{name}.png", optimize=True)
 
 
-STAR_AND_SQUARE = Scene(
-    (
-        Shape("square", "blue", "large", "right", x=0.62, y=0.42),
-        Shape("star", "yellow", "large", "left", x=0.38),
-    ),
-    "white",
-)
 LAMP = Scene((), "blue", light="right", gradient=True)
 
 
 def concat_models() -> None:
     """What depth, x4, inpainting and IC-Light models take."""
-    circle, drawn = render(SCENES["circle"]), render(STAR_AND_SQUARE)
     hole = torch.zeros(128, 128)
     hole[32:104, 64:120] = 1
-    save("circle_hole", circle.picture, hole)
-    save("circle_cut_out", circle.picture, 1 - circle.matte)
-    save("depth", drawn.depth.expand(3, -1, -1))
-    save("star_and_square_small", functional.interpolate(drawn.picture[None], (32, 32), mode="area")[0])
+    save("square_hole", render(one("square", "green", "yellow", "left")).picture, hole)
+    for name, scene in (
+        ("triangle_cut_out", one("triangle", "yellow", "white", "left")),
+        ("cross_cut_out", one("cross", "red", "white", "left")),
+    ):
+        layers = render(scene)
+        save(name, layers.picture, 1 - layers.matte)
+    save("depth", render(one("star", "yellow", "blue", "left", x=0.42, y=0.45)).depth.expand(3, -1, -1))
+    star = render(SCENES["star"][0], 256, 256).picture
+    save("star_small", functional.interpolate(star[None], (64, 64), mode="area")[0])
     save("blue_lit_from_right", render(LAMP).picture)
 
 
+# What is painted over in the photograph, one polygon an object, in pixels of the cut picture.
+ROCKET_OBJECTS = (
+    ((76, 86), (88, 86), (90, 140), (97, 256), (48, 256), (68, 145)),
+    ((261, 86), (273, 86), (277, 140), (294, 256), (250, 256), (259, 145)),
+    ((160, 88), (188, 88), (192, 130), (192, 226), (204, 256), (142, 256), (160, 220)),
+)
+
+
+def photographs(folder: Path) -> None:
+    """A rocket between two masts: all three painted over, and the masts alone."""
+    with Image.open(folder / "rocket.jpg") as file:
+        whole = file.convert("RGB").crop((90, 0, 560, 427)).resize((352, 320), Image.Resampling.LANCZOS)
+    for name, count in (("rocket", 3), ("rocket_masts", 2)):
+        rocket, mask = whole.crop((0, 0, 352, 256)), Image.new("L", (352, 256), 255)
+        for polygon in ROCKET_OBJECTS[:count]:
+            ImageDraw.Draw(mask).polygon(polygon, fill=0)
+        rocket.putalpha(mask)
+        rocket.save(EXAMPLES / f"{name}.png", optimize=True)
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photographs", metavar="FOLDER", type=Path, help="scikit-image's skimage/data")
+    folder = parser.parse_args().photographs
     EXAMPLES.mkdir(parents=True, exist_ok=True)
-    for name, scene in SCENES.items():
-        save(name, render(scene).picture)
+    for name, (scene, side) in SCENES.items():
+        save(name, render(scene, side, side).picture)
     for name, (scene, side, mask) in MASKED.items():
         layers = render(scene, side, side)
         save(name, layers.picture, mask(layers))
     concat_models()
+    if folder:
+        photographs(folder)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from isi.tools import client, graphs
 from isi.tools.browser import front_end
 from PIL import Image
 
-NAMES = sorted(path.stem for path in (graphs.WORKFLOWS / "api").glob("*.json"))
+NAMES = graphs.names()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 WORKFLOWS = ROOT / "workflows"
+API_FORMS = sorted(path for path in (WORKFLOWS / "api").glob("*.json") if "." not in path.stem)
 
 
 def node_ids() -> list[str]:
@@ -44,13 +45,16 @@ def test_help_pages_belong_to_nodes():
 
 
 def test_workflows_are_whole():
-    names = {path.stem for path in (WORKFLOWS / "api").glob("*.json")}
+    names = {path.stem for path in API_FORMS}
     assert {path.stem for path in WORKFLOWS.glob("*.json")} == names
     assert {path.stem for path in WORKFLOWS.glob("*.jpg")} == names
     assert {path.stem for path in (WORKFLOWS / "api").glob("*.md")} <= names
+    assert {path.name for path in (WORKFLOWS / "api").glob("*.expect.json")} == {
+        f"{name}.expect.json" for name in names
+    }
 
 
-@pytest.mark.parametrize("path", sorted((WORKFLOWS / "api").glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", API_FORMS, ids=lambda path: path.stem)
 def test_workflows_run_anywhere(path):
     graph = json.loads(path.read_text("utf-8"))
     for node in graph.values():
