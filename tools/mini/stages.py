@@ -227,7 +227,7 @@ def begin(net: Denoiser, kind: str, of: Settings) -> None:
         own = shipped(kind)
         for key, old in shipped("base").items():
             if old.is_floating_point() and own[key].shape == old.shape:
-                own[key] = own[key] + base[key] - old
+                own[key] = own[key] + (base[key] - old)
         net.load_state_dict(own)
         freeze_time(net)
         return
