@@ -6,8 +6,8 @@ python run.py test      ruff, pyright and every test
 python run.py serve     ComfyUI's web page with this pack, the demo graph open
 python run.py bench     the measurements (name one to run only that)
 
-The first run makes `.venv` and `.host` in this folder (about 6 GB on Linux, where torch brings CUDA) and
-leaves the rest of the machine alone; delete the two folders to undo it.
+The first run makes `.venv` and `.host` in this folder (README says how much that fetches, and how long it
+takes) and leaves the rest of the machine alone; delete the two folders to undo it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 from pathlib import Path, PurePosixPath
 
@@ -28,6 +29,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 HOSTS = ROOT / ".host"
+RUN = ROOT / "requirements-run.txt"
 DEV = ROOT / "requirements-dev.txt"
 CONSTRAINTS = ROOT / "constraints.txt"
 
@@ -68,27 +70,87 @@ def make_venv() -> None:
     )
 
 
-def install(requirements: list[Path], constraints: Path | None) -> None:
-    """Installs into `.venv` what the files name, unless exactly that was installed before.
+class Progress:
+    """What pip has done so far, from its own lines: a line that moves on a terminal, else one every 30 s."""
 
-    The stamp is written last, so an interrupted install is taken up again.
+    SIZE = re.compile(r"Downloading (\S+) \(([\d.]+) ([kMG]?)B\)")
+    SCALE = {"": 1e-6, "k": 1e-3, "M": 1.0, "G": 1e3}
+
+    def __init__(self) -> None:
+        self.begun = time.monotonic()
+        self.live = sys.stdout.isatty()
+        self.shown = 0.0
+        self.megabytes = 0.0
+        self.doing = "looking up packages"
+
+    def read(self, line: str) -> None:
+        """Takes one line of pip's output."""
+        if found := self.SIZE.search(line):
+            self.megabytes += float(found[2]) * self.SCALE[found[3]]
+            self.doing = f"fetching {found[1].split('-')[0]} ({found[2]} {found[3]}B)"
+        elif line.startswith("Installing collected packages:"):
+            self.doing = f"unpacking {line.count(',') + 1} packages"
+
+    def text(self) -> str:
+        seconds = time.monotonic() - self.begun
+        return f"  {seconds:.0f} s, {self.megabytes:.0f} MB asked for, {self.doing}"
+
+    def show(self) -> None:
+        now = time.monotonic()
+        if self.live:
+            print(f"\r{self.text()[:99]:99}", end="", flush=True)
+        elif now - self.shown >= 30:
+            self.shown = now
+            say(self.text())
+
+    def run(self, command: list, problem: str) -> None:
+        """Runs pip; raises SetupError with `problem` if it fails."""
+        words = [str(part) for part in command] + ["--progress-bar", "off"]
+        pip = subprocess.Popen(words, stdout=subprocess.PIPE, encoding="utf-8", errors="replace")
+        lines = pip.stdout or ()
+        reader = threading.Thread(target=lambda: [self.read(line) for line in lines], daemon=True)
+        reader.start()
+        try:
+            while reader.is_alive():
+                self.show()
+                reader.join(1)
+        finally:
+            if self.live:
+                say("")
+            if reader.is_alive():
+                pip.terminate()
+        if pip.wait():
+            raise SetupError(problem)
+
+
+def install(requirements: list[Path], host: Path, constraints: Path | None) -> None:
+    """Installs into `.venv` what the files and the host's own name, unless exactly that was installed before.
+
+    The stamp has a line a file, and is written last, so that an interrupted install is taken up again.
     """
-    digest = hashlib.sha256(repr((sys.version_info[:2], str(VENV))).encode())
-    for path in [*requirements, *([constraints] if constraints else [])]:
-        digest.update(path.read_bytes())
+    base = hashlib.sha256(repr((sys.version_info[:2], str(VENV))).encode())
+    for path in [host, *([constraints] if constraints else [])]:
+        base.update(path.read_bytes())
+    wanted = {
+        f"{base.hexdigest()} {path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        for path in requirements
+    }
     stamp = VENV / "isi-installed"
-    if PYTHON.exists() and stamp.exists() and stamp.read_text() == digest.hexdigest():
+    installed = set(stamp.read_text("utf-8").splitlines()) if PYTHON.exists() and stamp.exists() else set()
+    if wanted <= installed:
         return
     make_venv()
-    say("Installing torch, ComfyUI's requirements and the development tools into .venv (a few minutes, once)")
+    what = "torch, ComfyUI's requirements" + (" and the development tools" if DEV in requirements else "")
+    say(f"Installing {what} into .venv (once; on Linux some gigabytes, so several minutes)")
     command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
-    command += [] if sys.stdout.isatty() else ["--quiet"]
-    for path in requirements:
+    for path in [*requirements, host]:
         command += ["-r", path]
     if constraints:
         command += ["-c", constraints]
-    call(command, "pip could not install everything (its message is above). Run the same command again.")
-    stamp.write_text(digest.hexdigest())
+    problem = "pip could not install everything (its message is above). Run the same command again."
+    Progress().run(command, problem)
+    kept = {line for line in installed if line.split()[0] == base.hexdigest()}
+    stamp.write_text("\n".join(sorted(kept | wanted)), "utf-8")
 
 
 def get_comfyui(version: str) -> Path:
@@ -154,20 +216,22 @@ def get_page(version: str, home: Path) -> None:
         os.replace(Path(folder, "comfyui_frontend_package", "static"), home)
 
 
-def set_up(comfyui: str | None, oldest: bool) -> Path:
-    """Makes everything ready; returns the ComfyUI to use (the user's own, or the pinned newest)."""
+def set_up(comfyui: str | None, command: str) -> Path:
+    """Makes everything ready for a command; returns the ComfyUI to use (the user's own, or the newest)."""
     if not (3, 10) <= sys.version_info[:2] <= (3, 14):
         version = ".".join(map(str, sys.version_info[:2]))
         raise SetupError(f"This is Python {version}; ComfyUI and torch need 3.10 to 3.14.")
+    # Whoever only runs ComfyUI needs no test tools.
+    requirements = [RUN] if command in ("demo", "serve") else [RUN, DEV]
     if comfyui:
         host = Path(comfyui).expanduser().resolve()
         if not (host / "main.py").exists():
             raise SetupError(f"{host} is not a ComfyUI folder: it has no main.py.")
-        install([DEV, host / "requirements.txt"], None)
+        install(requirements, host / "requirements.txt", None)
     else:
         host = get_comfyui(NEWEST)
-        install([DEV, host / "requirements.txt"], CONSTRAINTS)
-    if oldest:
+        install(requirements, host / "requirements.txt", CONSTRAINTS)
+    if command == "test":
         get_comfyui(OLDEST)
         get_page(own_page(OLDEST), HOSTS / f"frontend-{OLDEST}")
         if os.environ.get("CI"):
@@ -201,7 +265,7 @@ def main() -> int:
     args = parse()
     begun = time.monotonic()
     try:
-        host = set_up(args.comfyui, oldest=args.command == "test")
+        host = set_up(args.comfyui, args.command)
     except SetupError as error:
         say(f"\n{error}")
         return 1

@@ -101,7 +101,7 @@ def main() -> None:
     ):
         executable = browsers.find(playwright)
         if executable is None:
-            raise SystemExit(f"No browser. {browsers.HOW_TO_GET_ONE}")
+            raise SystemExit(f"No browser. {browsers.how_to_get_one()}")
         write_many(server.base)
         chromium = browsers.launch(playwright, executable)
         for nodes2 in (False, True):

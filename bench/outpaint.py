@@ -61,19 +61,19 @@ def canvas_put() -> tuple[Operation, Operation | None]:
 
 def crop(view: int | None) -> tuple[Operation, Operation | None]:
     from isi.core.pictures.crop import ViewSize
-    from isi.core.pictures.stitch import crop_for_inpaint
+    from isi.core.pictures.stitch import Around, crop_for_inpaint
 
     image, where = picture(), mask()
     size = ViewSize((view, view)) if view else ViewSize()
-    return lambda: crop_for_inpaint(image, where, where, None, 64, size).view(), None
+    return lambda: crop_for_inpaint(image, where, where, None, Around(64), size).view(), None
 
 
 def stitch(match: float) -> tuple[Operation, Operation | None]:
     from isi.core.pictures.crop import ViewSize
-    from isi.core.pictures.stitch import crop_for_inpaint
+    from isi.core.pictures.stitch import Around, crop_for_inpaint
 
     image, where = picture(), mask()
-    made = crop_for_inpaint(image, where, where, None, 64, ViewSize((1024, 1024)))
+    made = crop_for_inpaint(image, where, where, None, Around(64), ViewSize((1024, 1024)))
     pixels = torch.rand(1, 1024, 1024, 3)
     return lambda: made.stitched(pixels, match), None
 

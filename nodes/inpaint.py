@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..core.pictures.crop import ViewSize, blended
-from ..core.pictures.masks import as_mask
-from ..core.pictures.stitch import crop_for_inpaint
+from ..core.pictures.crop import RESAMPLINGS, ViewSize, blended
+from ..core.pictures.masks import FLOOR, as_mask
+from ..core.pictures.stitch import Around, crop_for_inpaint
 from ..core.plans.objects import ORDERS, ObjectEdits, parse_actions
 from ..host.models.fill_models import fill_called, fill_names
 from . import sockets
@@ -46,11 +46,34 @@ def size_input() -> io.Input:
     )  # fmt: skip
 
 
-def view_size(size: dict) -> ViewSize:
-    """What the widgets of `size_input` say."""
+def view_size(size: dict, minimum: int) -> ViewSize:
+    """What the widgets of `size_input` say, and the least that the shorter side may be."""
     if size["size"] == "target":
         return ViewSize(target=(size["height"], size["width"]))
-    return ViewSize(megapixels=size.get("megapixels"), multiple=size["multiple_of"])
+    return ViewSize(megapixels=size.get("megapixels"), multiple=size["multiple_of"], minimum=minimum)
+
+
+def relative_padding_input() -> io.Input:
+    return io.Float.Input(
+        "relative_padding", default=0.0, min=0.0, max=8.0, step=0.05, optional=True,
+        tooltip="The crop shows at least this share of the mask's longer side round it, however large it is: "
+        "0.5 is half of it on each side. The larger of this and padding counts.",
+    )  # fmt: skip
+
+
+def resampling_input() -> io.Input:
+    return io.Combo.Input(
+        "resampling", options=list(RESAMPLINGS), default="smooth", optional=True,
+        tooltip="How a crop gets to its working size and back. nearest: for pixel art, no colour is mixed.",
+    )  # fmt: skip
+
+
+def mask_floor_input() -> io.Input:
+    return io.Float.Input(
+        "mask_floor", default=FLOOR, min=0.0, max=1.0, step=0.01, optional=True,
+        tooltip="What stays below this level is not looked for, such as the noise of a mask that was a JPEG; "
+        "soft edges of what is above it are. Only for finding: blending keeps every level. 0 finds all.",
+    )  # fmt: skip
 
 
 class CropForInpaint(io.ComfyNode):
@@ -83,6 +106,19 @@ class CropForInpaint(io.ComfyNode):
                     tooltip="What comes back into the picture, in place of mask and blend.",
                 ),
                 io.Mask.Input("context_mask", optional=True, tooltip="More that the model is to see."),
+                relative_padding_input(),
+                resampling_input(),
+                io.Combo.Input(
+                    "box", options=["one for all", "one each"], default="one for all", optional=True,
+                    tooltip="For a batch of pictures. one for all: a steady place, for a video. one each: "
+                    "each picture is cropped round its own mask.",
+                ),
+                io.Int.Input(
+                    "minimum_size", default=0, min=0, max=8192, step=8, optional=True,
+                    tooltip="The shorter side of a crop is enlarged to at least this. 0 is off; an exact "
+                    "target stays as it is.",
+                ),
+                mask_floor_input(),
             ],
             outputs=[
                 sockets.Stitch.Output(display_name="stitch", tooltip="For ISI Stitch."),
@@ -92,7 +128,21 @@ class CropForInpaint(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, image, mask, size, padding, blend, composite_mask=None, context_mask=None):
+    def execute(
+        cls,
+        image,
+        mask,
+        size,
+        padding,
+        blend,
+        composite_mask=None,
+        context_mask=None,
+        relative_padding=0.0,
+        resampling="smooth",
+        box="one for all",
+        minimum_size=0,
+        mask_floor=FLOOR,
+    ):
         height, width = image.shape[1:3]
         batch = len(image) if len(image) > 1 else None
         sample = as_mask(mask, height, width, batch)
@@ -102,9 +152,11 @@ class CropForInpaint(io.ComfyNode):
                 composite_mask, height, width, batch or (len(sample) if len(sample) > 1 else None)
             )
         context = None if context_mask is None else as_mask(context_mask, height, width, batch or len(sample))
-        stitch = crop_for_inpaint(image, sample, composite, context, padding, view_size(size))
+        around = Around(padding, relative_padding, mask_floor, box == "one each")
+        working = view_size(size, minimum_size)
+        stitch = crop_for_inpaint(image, sample, composite, context, around, working, resampling)
         view = stitch.view()
-        return io.NodeOutput(stitch, view.pixels, view.mask)
+        return io.NodeOutput(stitch, view.pixels, view.mask.to(mask.dtype))
 
 
 class Stitch(io.ComfyNode):
@@ -142,14 +194,18 @@ class EditObjects(io.ComfyNode):
             display_name="ISI Edit Objects",
             category=CATEGORY,
             description="Plans edits of any number of objects in one picture: remove one, paint another in "
-            "its place, or keep it and replace the background. Connect the plan to ISI Iterate with the same "
-            "picture.",
+            "its place, or keep some and replace the background of them all. Connect the plan to ISI Iterate "
+            "with the same picture.",
             search_aliases=["inpaint anything", "remove object", "replace object", "replace background",
                             "erase",
                             "detailer"],
             inputs=[
                 io.Image.Input("image", tooltip="The picture that ISI Iterate starts from."),
-                io.Mask.Input("masks", tooltip="One mask an object: a batch, or ISI Mask's objects."),
+                io.Mask.Input(
+                    "masks",
+                    tooltip="One mask an object: a batch, or ISI Mask's objects. For a video one for all its "
+                    "pictures, or for each object one a picture.",
+                ),
                 io.String.Input(
                     "actions", multiline=True, default="remove",
                     tooltip="A line an object: remove, fill, or replace background. The last line goes for "
@@ -196,6 +252,9 @@ class EditObjects(io.ComfyNode):
                     control_after_generate=io.ControlAfterGenerate.fixed,
                     tooltip="Seed of the first mask; each further one adds 1, whatever the order.",
                 ),
+                relative_padding_input(),
+                resampling_input(),
+                mask_floor_input(),
             ],
             outputs=[
                 sockets.Plan.Output(display_name="plan", tooltip="For ISI Iterate or ISI Join Plans."),
@@ -207,7 +266,14 @@ class EditObjects(io.ComfyNode):
     def execute(cls, image, masks, actions, prompts, fill, **settings) -> io.NodeOutput:
         masks = as_mask(masks, *image.shape[1:3])
         what = {"actions": parse_actions(actions), "prompts": prompts.splitlines() or [""]}
-        plan = ObjectEdits(fill=fill_called(fill), **what, **settings).plan(masks)
+        # One mask is for all pictures of a batch; otherwise each of them has its own.
+        frames = len(image) if len(masks) > 1 else 1
+        if len(masks) % frames:
+            raise ValueError(
+                f"There are {len(masks)} masks for {frames} pictures: connect one mask, or one a picture "
+                "for each object (ISI Mask gives them with `frames` on)."
+            )
+        plan = ObjectEdits(fill=fill_called(fill), **what, **settings).plan(masks, frames)
         return io.NodeOutput(plan, plan.table())
 
 

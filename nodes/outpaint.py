@@ -163,6 +163,7 @@ class OutpaintCanvas(io.ComfyNode):
         rows, columns = Box(0, 0, height, width).slices(frame)
         rows, columns = range(pixels.shape[1])[rows], range(pixels.shape[2])[columns]
         region = {"x": columns.start, "y": rows.start, "width": len(columns), "height": len(rows)}
+        soft = [one.to(image.dtype) for one in soft]
         return io.NodeOutput(pixels, *soft, region, describe(sides, height, width))
 
 
@@ -189,15 +190,22 @@ class Fill(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "seed", default=0, min=0, max=2**64 - 1,
-                    control_after_generate=io.ControlAfterGenerate.fixed, tooltip="Only for patch noise.",
+                    control_after_generate=io.ControlAfterGenerate.fixed,
+                    tooltip="For patch noise, and for MAT, which paints from a random latent.",
+                ),
+                io.Int.Input(
+                    "falloff", default=0, min=0, max=1024, optional=True,
+                    tooltip="The fill fades in over this many pixels from the mask's edge inwards. 0: "
+                    "at once.",
                 ),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The filled picture.")],
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, image, mask, mode, seed) -> io.NodeOutput:
-        return io.NodeOutput(fill_by_name(image, as_mask(mask, *image.shape[1:3], len(image)), mode, seed))
+    def execute(cls, image, mask, mode, seed, falloff=0) -> io.NodeOutput:
+        mask = masks.inward(as_mask(mask, *image.shape[1:3], len(image)), falloff)
+        return io.NodeOutput(fill_by_name(image, mask, mode, seed))
 
 
 class Mask(io.ComfyNode):
@@ -207,8 +215,8 @@ class Mask(io.ComfyNode):
             node_id="ISI_Mask",
             display_name="ISI Mask",
             category=CATEGORY,
-            description="Prepares a mask: threshold, fill holes, grow or shrink by exact pixels, feather, "
-            "and split it into its objects. In that order; each is off at its default.",
+            description="Prepares a mask: ramp, threshold, fill holes, grow or shrink by exact pixels, "
+            "bounding boxes, feather, and split it into its objects. In that order; each is off at first.",
             search_aliases=["grow mask", "shrink mask", "expand mask", "feather mask", "blur mask",
                             "split mask",
                             "mask to objects", "connected components", "fill holes", "threshold"],
@@ -239,6 +247,30 @@ class Mask(io.ComfyNode):
                     "max_objects", default=16, min=1, max=256,
                     tooltip="How many objects to give, largest first."
                 ),
+                io.Float.Input(
+                    "ramp_low", default=0.0, min=0.0, max=1.0, step=0.01, optional=True,
+                    tooltip="Grey up to here becomes black, before all else: steadies a mask that is noisy "
+                    "or too soft.",
+                ),
+                io.Float.Input(
+                    "ramp_high", default=1.0, min=0.0, max=1.0, step=0.01, optional=True,
+                    tooltip="Grey from here on becomes white; between the two it rises evenly.",
+                ),
+                io.Combo.Input(
+                    "bounding_box", options=["off", "whole", "each object"], optional=True,
+                    tooltip="Boxes in place of shapes, after growing: one round the whole mask, or one round "
+                    "each object.",
+                ),
+                io.Boolean.Input(
+                    "frames", default=False, optional=True,
+                    tooltip="The batch is a video: each object is followed through it. The output objects "
+                    "then has a mask a frame for the largest object, then for the next one.",
+                ),
+                io.Float.Input(
+                    "mask_floor", default=masks.FLOOR, min=0.0, max=1.0, step=0.01, optional=True,
+                    tooltip="What stays below this level is no object, such as the noise of a mask that was "
+                    "a JPEG; soft edges belong to theirs. 0 finds all.",
+                ),
             ],
             outputs=[
                 io.Mask.Output(display_name="mask", tooltip="The whole mask."),
@@ -248,7 +280,23 @@ class Mask(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, mask, threshold, fill_holes, grow, feather, profile, latent, max_objects):
+    def execute(
+        cls,
+        mask,
+        threshold,
+        fill_holes,
+        grow,
+        feather,
+        profile,
+        latent,
+        max_objects,
+        ramp_low=0.0,
+        ramp_high=1.0,
+        bounding_box="off",
+        frames=False,
+        mask_floor=masks.FLOOR,
+    ):
+        given = mask.dtype
         height, width = mask.shape[-2:]
         reach = 2 * max(abs(grow), feather)
         need_room(
@@ -258,15 +306,19 @@ class Mask(io.ComfyNode):
             "lower them, or use fewer masks at once",
             mask.device,
         )
-        mask = masks.threshold(as_mask(mask, height, width), threshold)
+        mask = masks.levels(as_mask(mask, height, width), ramp_low, ramp_high)
+        mask = masks.threshold(mask, threshold)
         mask = masks.grow(masks.fill_holes(mask) if fill_holes else mask, grow)
-        objects = masks.split_objects(mask, max_objects)
-        count = int(objects.flatten(1).any(1).sum())
+        if bounding_box != "off":
+            mask = masks.boxed(mask, bounding_box == "each object", mask_floor)
+        split = masks.split_frames if frames else masks.split_objects
+        objects = split(mask, max_objects, mask_floor)
+        count = int(objects.unflatten(0, (-1, len(mask) if frames else 1)).flatten(1).any(1).sum())
         soft = [one.clone() if one is mask else one for one in (mask, objects)]
         for one in (each for batch in soft for each in batch.split(1)):  # in place: there can be many
             softened = masks.feather(one, feather, profile)
             one.copy_(softened if latent == "off" else masks.latent_blocks(softened, how=latent))
-        return io.NodeOutput(*soft, count)
+        return io.NodeOutput(*(one.to(given) for one in soft), count)
 
 
 class Outpaint(io.ComfyNode):

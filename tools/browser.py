@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +20,21 @@ PLACES = (
     "C:/Program Files/Google/Chrome/Application/chrome.exe",
     "C:/Program Files (x86)/Microsoft/Edge/Application/msedge.exe",
 )
-HOW_TO_GET_ONE = "Install Chromium or Chrome, or run: python -m playwright install chromium (inside .venv)"
+COMMANDS = {
+    "linux": "sudo apt install chromium (Debian, Ubuntu), sudo dnf install chromium (Fedora)",
+    "darwin": "brew install --cask google-chrome",
+    "win32": "winget install Google.Chrome",
+}
+"""What brings a browser, by `sys.platform`."""
 SLOWEST = 180_000
 """Milliseconds that the page may take to open on a busy machine."""
 READY = "window.app?.rootGraph && window.LiteGraph?.registered_node_types?.KSampler && !app.loading"
+
+
+def how_to_get_one(system: str = sys.platform) -> str:
+    """The command that brings a browser on this system; Playwright's own serves on all of them."""
+    playwright = f'"{sys.executable}" -m playwright install --with-deps chromium'
+    return f"Get one by {' or '.join(filter(None, [COMMANDS.get(system), playwright]))}"
 
 
 def find(playwright: Playwright) -> str | None:

@@ -183,7 +183,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as base, Server(Path(base)) as server, sync_playwright() as playwright:
         executable = browser.find(playwright)
         if executable is None:
-            raise SystemExit(f"No browser. {browser.HOW_TO_GET_ONE}")
+            raise SystemExit(f"No browser. {browser.how_to_get_one()}")
         chromium = browser.launch(playwright, executable)
         for setting, value in QUIET.items():
             server.post(f"/settings/{setting}", value)

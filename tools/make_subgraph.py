@@ -212,7 +212,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         executable = browser.find(playwright)
         if not executable:
-            print(browser.HOW_TO_GET_ONE)
+            print(browser.how_to_get_one())
             return 1
         window = browser.launch(playwright, executable)
         with Server(Path(folder)) as server, browser.front_end(window, server) as opened:

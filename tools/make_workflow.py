@@ -177,7 +177,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         executable = browser.find(playwright)
         if not executable:
-            print(browser.HOW_TO_GET_ONE)
+            print(browser.how_to_get_one())
             return 1
         make(args.names, args.picture, args.form, browser.launch(playwright, executable), Path(folder))
     return 0

@@ -15,7 +15,11 @@ import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+from playwright.sync_api import sync_playwright
+
 from run import HOSTS, NEWEST_PAGE
+
+from . import browser
 
 ROOT = Path(__file__).resolve().parents[1]
 GATES = {
@@ -60,9 +64,18 @@ def counts(report: Path) -> tuple[int, int, int]:
     return passed, failed, skipped
 
 
+def warn_without_browser() -> None:
+    """Says at the start, not after a quarter of an hour, that the browser tests will be skipped."""
+    with sync_playwright() as playwright:
+        if browser.find(playwright) is None:
+            print("No Chromium or Chrome was found: the browser tests will be skipped.")
+            print(browser.how_to_get_one(), flush=True)
+
+
 def main() -> int:
     if "--release" in sys.argv[1:]:
         os.environ["ISI_RELEASE"] = "1"
+    warn_without_browser()
     failed_gates = sum(run(name, command) != 0 for name, command in GATES.items())
     totals, wobbled = [len(GATES) - failed_gates, failed_gates, 0], 0
     with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from ..loop.door import SEEDS, Limits
-from ..loop.lens import composite
+from ..loop.lens import composite, in_float32
 from ..loop.plan import ExtraValue
 from .march import march
 from .noise import patch_noise
@@ -30,7 +30,8 @@ class Fill(ExtraValue):
     """How a step of a plan fills what is new in its view before it is sampled.
 
     `fill` names one of MODES, or a file of an inpainting model in its state `version`; `seed` is for "patch
-    noise". `only`: the fill is the step's result.
+    noise" and for models that paint from a latent. `only`: the fill is the step's result. `touched`: all that
+    the mask touches is new, not only where it is 1 (or nearly).
     """
 
     kind: ClassVar[str] = "fill"
@@ -40,8 +41,10 @@ class Fill(ExtraValue):
     version: str = ""
     seed: int = 0
     only: bool = False
+    touched: bool = False
 
 
+@in_float32
 def fill(pixels: Tensor, mask: Tensor, mode: str, seed: int = 0) -> Tensor:
     """`pixels` with what the mask covers filled in one of MODES; mixed in by the mask's level.
 

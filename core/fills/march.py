@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from ..loop.lens import in_float32
+
 RADIUS = 5
 """Neighbourhood B_epsilon of both papers' reference figures, in pixels."""
 CHUNK = 8192
@@ -27,6 +29,7 @@ VISCOSITY = 0.05
 Array = NDArray[np.float32]
 
 
+@in_float32
 def march(pixels: Tensor, unknown: Tensor, rule: str) -> Tensor:
     """`pixels` `[B, H, W, C]` with the hole `unknown` `[H, W]` (bool) filled by "telea" or "navier-stokes".
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..loop.lens import in_float32
 from .pyramid import push_pull
 
 COLOUR = 0.05
@@ -13,6 +14,7 @@ DETAIL = 1.0
 """Exponent q of the picture's spectrum."""
 
 
+@in_float32
 def patch_noise(pixels: Tensor, unknown: Tensor, seed: int) -> Tensor:
     """`pixels` `[B, H, W, C]` with noise where `unknown` `[H, W]` (bool), known pixels bit for bit.
 

@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..loop.lens import in_float32
 
+
+@in_float32
 def push_pull(pixels: Tensor, known: Tensor) -> Tensor:
     """`pixels` `[B, H, W, C]` with every pixel where `known` `[H, W]` is False interpolated.
 

@@ -17,9 +17,10 @@ or with alpha too (`with_channels_of`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar, ParamSpec, TypeVar, cast, get_type_hints
 
 import torch
 from torch import Tensor
@@ -32,6 +33,38 @@ ROWS = 256
 
 Assets = Mapping[str, Tensor]
 """Pictures and masks that lenses name by content hash."""
+
+
+# Half precision: hosts that keep pictures and masks in it (`--fp16-intermediates`) save memory; the maths must
+# not pay for it. Sums, filters and transforms in float16 or bfloat16 overflow, round or are missing on a CPU.
+HALF = (torch.float16, torch.bfloat16)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def widened(value: Any) -> Any:
+    """A float16 or bfloat16 tensor as float32 (exact); anything else as it is."""
+    return value.float() if isinstance(value, Tensor) and value.dtype in HALF else value
+
+
+def in_float32(function: Callable[P, R]) -> Callable[P, R]:
+    """`function` with half-precision tensors widened, and what it gives rounded to the first one's dtype.
+
+    So a result in half precision is float32's, rounded once. Other arguments, dtypes and results pass as they
+    are, and without any half-precision tensor nothing happens at all.
+    """
+
+    @functools.wraps(function)
+    def wide(*args: P.args, **kwargs: P.kwargs) -> R:
+        first = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
+        values = [widened(value) for value in args]
+        made = function(*values, **{name: widened(value) for name, value in kwargs.items()})  # type: ignore[arg-type]
+        if first is None or first.dtype not in HALF or not isinstance(made, Tensor):
+            return made
+        return cast(R, made.to(first.dtype) if made.is_floating_point() else made)
+
+    return wide
 
 
 @dataclass(frozen=True)
@@ -170,7 +203,7 @@ class Masked(Lens):
         return View(picture, assets[self.sample])
 
     def put(self, picture: Tensor, pixels: Tensor, assets: Assets) -> Tensor:
-        return composite(picture, with_channels_of(pixels, picture), assets[self.composite])
+        return composite(picture, with_channels_of(widened(pixels), picture), assets[self.composite])
 
 
 @dataclass(frozen=True)
@@ -226,8 +259,9 @@ class Chain(Lens):
         return self.outer.size(height, width)
 
     def get(self, picture: Tensor, assets: Assets) -> View:
-        outer = self.outer.get(picture, assets)
+        outer = self.outer.get(widened(picture), assets)
         inner = self.inner.get(outer.pixels, assets)
+        inner = View(inner.pixels.to(picture.dtype), inner.mask)
         if inner.mask is not None or outer.mask is None:
             return inner
         # A mask travels through the inner lens as a one-channel picture.
@@ -235,8 +269,9 @@ class Chain(Lens):
         return View(inner.pixels, mask.clamp(0, 1))
 
     def put(self, picture: Tensor, pixels: Tensor, assets: Assets) -> Tensor:
-        outer = self.outer.get(picture, assets).pixels
-        return self.outer.put(picture, self.inner.put(outer, pixels, assets), assets)
+        wide = widened(picture)
+        outer = self.outer.get(wide, assets).pixels
+        return self.outer.put(wide, self.inner.put(outer, pixels, assets), assets).to(picture.dtype)
 
 
 def composite(below: Tensor, above: Tensor, mask: Tensor) -> Tensor:
@@ -253,13 +288,15 @@ def composite_into(below: Tensor, above: Tensor, mask: Tensor) -> None:
     """`composite`, written into `below`."""
     for first in range(0, below.shape[1], ROWS):
         rows = slice(first, first + ROWS)
-        weight = mask[:, rows, :, None].to(below)
+        part = widened(below[:, rows])
+        weight = mask[:, rows, :, None].to(part)
         if weight.any():
-            part = below[:, rows]
             # torch.lerp(a, b, 1) is b, but an unmasked inf or nan in `above` must not reach `below`.
-            part.copy_(torch.where(weight > 0, torch.lerp(part, above[:, rows].to(below), weight), part))
+            mixed = torch.lerp(part, above[:, rows].to(part), weight)
+            below[:, rows] = torch.where(weight > 0, mixed, part).to(below)
 
 
+@in_float32
 def with_channels_of(pixels: Tensor, picture: Tensor) -> Tensor:
     """`pixels` with as many channels as `picture`, which has the same size: grey, or with its own alpha."""
     if pixels.shape[-1] == picture.shape[-1]:
@@ -272,6 +309,7 @@ def with_channels_of(pixels: Tensor, picture: Tensor) -> Tensor:
     return torch.cat([colour, alpha], -1) if alpha.shape[-1] else colour
 
 
+@in_float32
 def resize(picture: Tensor, height: int, width: int) -> Tensor:
     """`picture` `[B, H, W, C]` at another size: bicubic, antialiased when it shrinks. Same size: a no-op.
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from ..fills.fill import MODES, NEUTRAL, fill
 from ..loop.door import LONGEST_SIDE, SEEDS, Limits
-from ..loop.lens import Assets, Lens, View, composite, with_channels_of
+from ..loop.lens import Assets, Lens, View, composite, in_float32, widened, with_channels_of
 from ..loop.room import need_room
 from .masks import PROFILES, ramp
 
@@ -170,7 +170,7 @@ class Canvas(Lens):
         self._need_room(picture, 3)
         below = self._pad(picture, "constant")
         mask = self.mask(picture.shape[1], picture.shape[2], self.blend).to(picture.device)
-        return composite(below, with_channels_of(pixels, below), mask)
+        return composite(below, with_channels_of(widened(pixels), below), mask)
 
     def mask(self, height: int, width: int, reach: int) -> Tensor:
         """`[1, H, W]` of the canvas of a `height` x `width` picture: 1 where new, 0 from `reach` pixels in.
@@ -193,6 +193,7 @@ class Canvas(Lens):
             picture.device,
         )
 
+    @in_float32
     def _pad(self, picture: Tensor, mode: str) -> Tensor:
         sides = (self.left, self.right, self.top, self.bottom)
         cut = [max(0, -side) for side in sides]

@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ..loop.lens import resize
+from ..loop.lens import resize, widened
 from ..loop.room import need_room
 
 BACKGROUND, INK = 0.11, 0.92
@@ -126,7 +126,7 @@ def _letterboxed(picture: Tensor, layout: _Layout) -> Tensor:
         colours = torch.lerp(torch.full_like(colours, BACKGROUND), colours, alpha)
     scale = min(layout.height / height, layout.width / width)
     height, width = (max(1, round(side * scale)) for side in (height, width))
-    fitted = resize(colours[None], height, width)[0].clamp(0, 1)
+    fitted = resize(widened(colours)[None], height, width)[0].clamp(0, 1)
     cell = torch.full((layout.height, layout.width, 3), BACKGROUND)
     x = (layout.width - width) // 2
     cell[layout.height - height :, x : x + width] = fitted

@@ -16,14 +16,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..loop.door import LONGEST_SIDE, Limits
-from ..loop.lens import Assets, Lens, View, composite_into, resize, with_channels_of
+from ..loop.lens import Assets, Lens, View, composite_into, in_float32, resize, widened, with_channels_of
 from .canvas import round_up
-from .masks import feather, grow, label, resize_mask
+from .masks import FLOOR, feather, found, grow, label, resize_mask
+from .resize import nearest
 
 GAP, RING = 8, 40
 """The colour match looks at pixels from GAP to RING away from the masks: no latent pixel reaches there."""
 JUDGED = 1024
 """The colour match looks at about this many pixels squared of a larger crop, in regular strides."""
+RESAMPLINGS = {"smooth": resize, "nearest": nearest}
+"""How a crop gets to its working size: bicubic, or for pixel art by the nearest pixel."""
 GAIN = 2.0
 """The colour match changes a contrast by this factor at most."""
 
@@ -56,10 +59,19 @@ class Box:
         bottom, right = max(0, self.bottom - other.top), max(0, self.right - other.left)
         return slice(top, bottom), slice(left, right)
 
+    def meets(self, other: Box) -> bool:
+        """Whether two boxes share a pixel."""
+        down = self.top < other.bottom and other.top < self.bottom
+        return down and self.left < other.right and other.left < self.right
+
     def distance(self, other: Box) -> float:
         """Pixels between the middles of two boxes."""
         down = self.top + self.bottom - other.top - other.bottom
         return math.hypot(down, self.left + self.right - other.left - other.right) / 2
+
+    def share(self, factor: float) -> int:
+        """`factor` of the longer side, in whole pixels."""
+        return math.ceil(factor * max(self.height, self.width))
 
     def padded(self, pixels: int) -> Box:
         """The box with `pixels` more on every side."""
@@ -78,12 +90,13 @@ def _shifted(start: int, length: int, frame: int) -> int:
     return min(max(start, 0), frame - length)
 
 
-def bounds(mask: Tensor) -> Box | None:
-    """The box of what is above 0 in any of `mask` `[B, H, W]`; None where nothing is."""
-    rows = (mask > 0).any(0).any(1).nonzero().flatten()
+def bounds(mask: Tensor, floor: float = FLOOR) -> Box | None:
+    """The box of what is `found` in any of `mask` `[B, H, W]`; None where nothing is."""
+    there = found(mask, floor).any(0)
+    rows = there.any(1).nonzero().flatten()
     if len(rows) == 0:
         return None
-    columns = (mask > 0).any(0).any(0).nonzero().flatten()
+    columns = there.any(0).nonzero().flatten()
     top, left = int(rows[0]), int(columns[0])
     return Box(top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left)
 
@@ -103,12 +116,13 @@ class ViewSize:
     """How large a crop is worked on. One of `target`, `megapixels`, or neither: the crop's own size.
 
     `target` is (height, width); a megapixel is 1024 x 1024 pixels, as for the host's nodes. But for
-    `target`, sides are multiples of `multiple`.
+    `target`, sides are multiples of `multiple`, and the shorter one is at least `minimum`.
     """
 
     target: tuple[int, int] | None = None
     megapixels: float | None = None
     multiple: int = 8
+    minimum: int = 0
 
     def fit(self, box: Box, frame: tuple[int, int]) -> tuple[Box, tuple[int, int]]:
         """The box grown to the view's aspect ratio, and the view's (height, width). Never shrinks the box."""
@@ -120,13 +134,24 @@ class ViewSize:
                 max(1, round(side * scale / self.multiple)) * self.multiple
                 for side in (box.height, box.width)
             )
-            view = (height, width)
+            view = self._enlarged(height, width)
         else:
-            view = (round_up(box.height, self.multiple), round_up(box.width, self.multiple))
-            return box.grown_to(*view, frame), view
+            own = (round_up(box.height, self.multiple), round_up(box.width, self.multiple))
+            view = self._enlarged(*own)
+            if view == own:
+                return box.grown_to(*view, frame), view
         height = max(box.height, math.ceil(box.width * view[0] / view[1]))
         width = max(box.width, math.ceil(height * view[1] / view[0]))
         return box.grown_to(height, width, frame), view
+
+    def _enlarged(self, height: int, width: int) -> tuple[int, int]:
+        """The view at a size whose shorter side is at least `minimum`."""
+        scale = max(1.0, self.minimum / min(height, width))
+        if scale == 1:
+            return height, width
+        return round_up(math.ceil(height * scale), self.multiple), round_up(
+            math.ceil(width * scale), self.multiple
+        )
 
 
 @dataclass(frozen=True)
@@ -134,7 +159,8 @@ class Crop(Lens):
     """A box of the picture at a working size. What lies beyond the frame repeats its edge.
 
     `sample` and `composite` name masks `[1 or B, height, width]` of the box. `match` (0..1) corrects the
-    colours of the result, as far as they moved where nothing was to change.
+    colours of the result, as far as they moved where nothing was to change. `resampling` is one of
+    RESAMPLINGS, to the working size and back.
     """
 
     top: int
@@ -146,10 +172,12 @@ class Crop(Lens):
     sample: str
     composite: str
     match: float = 0.0
+    resampling: str = "smooth"
     kind: ClassVar[str] = "crop"
     limits: ClassVar[Limits] = {
         **dict.fromkeys(("height", "width", "view_height", "view_width"), (1, LONGEST_SIDE)),
         "match": (0.0, 1.0),
+        "resampling": tuple(RESAMPLINGS),
     }
     masks: ClassVar[tuple[str, ...]] = ("sample", "composite")
 
@@ -167,7 +195,8 @@ class Crop(Lens):
 
     def get(self, picture: Tensor, assets: Assets) -> View:
         mask = resize_mask(assets[self.sample], self.view_height, self.view_width)
-        return View(resize(take(picture, self.box), self.view_height, self.view_width), mask)
+        resized = RESAMPLINGS[self.resampling]
+        return View(resized(take(picture, self.box), self.view_height, self.view_width), mask)
 
     def put(self, picture: Tensor, pixels: Tensor, assets: Assets) -> Tensor:
         out = picture.clone()
@@ -175,9 +204,11 @@ class Crop(Lens):
         return out
 
     def patch(self, picture: Tensor, pixels: Tensor, assets: Assets) -> Tensor:
-        """The changed view at the box's size, with the channels of `picture`, colours matched to it."""
-        under = take(picture, self.box)
-        patch = with_channels_of(resize(pixels, self.height, self.width).to(under), under)
+        """The changed view at the box's size, with the channels of `picture`, colours matched to it; float32
+        for half precision, so that it is rounded once, by `paste`."""
+        under = widened(take(picture, self.box))
+        resized = RESAMPLINGS[self.resampling]
+        patch = with_channels_of(resized(widened(pixels), self.height, self.width).to(under), under)
         if self.match <= 0:
             return patch
         # A large crop is judged by some of its pixels: statistics need no more.
@@ -197,6 +228,7 @@ class Crop(Lens):
         composite_into(target, patch[:, rows, columns], mask)
 
 
+@in_float32
 def take(picture: Tensor, box: Box) -> Tensor:
     """The pixels `[B, height, width, C]` of a box; the picture's edge is repeated beyond the frame."""
     inner = box.within(*picture.shape[1:3])
@@ -216,6 +248,7 @@ def take_mask(mask: Tensor, box: Box) -> Tensor:
     return out
 
 
+@in_float32
 def blended(mask: Tensor, pixels: int) -> Tensor:
     """A composite mask: `mask`, and a soft edge that ends `pixels` outside of it."""
     half = pixels // 2
@@ -228,6 +261,7 @@ def known_ring(mask: Tensor, stride: int = 1) -> Tensor:
     return (grow(support, RING // stride) > 0) & (grow(support, -(-GAP // stride)) == 0)
 
 
+@in_float32
 def match_colour(patch: Tensor, under: Tensor, ring: Tensor, strength: float, stride: int = 1) -> Tensor:
     """`patch` `[B, h, w, C]` with mean and standard deviation of each colour as `under` has them on `ring`.
 
@@ -242,14 +276,14 @@ def match_colour(patch: Tensor, under: Tensor, ring: Tensor, strength: float, st
         if where.sum() < 2:
             continue
         seen, wanted = (p[index, ::stride, ::stride, :colours][where].cpu().double() for p in (patch, under))
-        gain = _gain(seen, wanted)
-        offset = wanted.mean(0) - gain * seen.mean(0)
+        factor = gain(seen, wanted)
+        offset = wanted.mean(0) - factor * seen.mean(0)
         now = out[index, ..., :colours]
-        now.mul_((1 + strength * (gain - 1)).to(now)).add_((strength * offset).to(now))
+        now.mul_((1 + strength * (factor - 1)).to(now)).add_((strength * offset).to(now))
     return out
 
 
-def _gain(seen: Tensor, wanted: Tensor) -> Tensor:
+def gain(seen: Tensor, wanted: Tensor) -> Tensor:
     """The change of contrast `[C]` from `seen` to `wanted` `[n, C]`, 1 where they do not correlate."""
     a, b = seen - seen.mean(0), wanted - wanted.mean(0)
     power = a.square().mean(0) * b.square().mean(0)

@@ -19,6 +19,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ..loop.lens import in_float32
 from ..loop.sigmas import step_of
 
 MODES = ("timestep", "step", "calibrated")
@@ -46,16 +47,19 @@ def tau_calibrated(noise: Tensor, signal: Tensor) -> Tensor:
     return noise**2 / (signal**2 + noise**2)
 
 
+@in_float32
 def graded(mask: Tensor, strength: float) -> Tensor:
     """`mask ** strength`: under 1 greys are released earlier. 0 and 1 stay what they are."""
     return mask if strength == 1 else mask**strength
 
 
+@in_float32
 def open_mask(mask: Tensor, tau: Tensor, strength: float = 1.0) -> Tensor:
     """1 where a pixel of `mask` (any shape, 0..1) is free at the threshold `tau` (a scalar), else 0."""
     return ((graded(mask, strength) >= tau - _TOLERANCE) & (mask > 0)).to(mask)
 
 
+@in_float32
 def release_step(mask: Tensor, taus: Tensor, strength: float = 1.0) -> Tensor:
     """The first of N steps (0-based, int64) at which each pixel of `mask` is free; N where it never is.
 

@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..loop.lens import in_float32
 
+
+@in_float32
 def detail_map(pictures: Tensor) -> Tensor:
     """`[B, H, W]`: the largest step between a cell and its right and lower neighbours, over channels.
 

@@ -2,6 +2,7 @@
 
 - A picture on its way through a step (views, crops, stages): `loop.lens.resize`, bicubic, antialiased; a
   constant stays exactly that.
+- Pixel art on its way through a crop: `nearest`, where the user asks for it.
 - A picture for its own sake (upscaling without a network or around it, alpha): `lanczos`, the sharpest that
   does not ring beyond the picture's own range.
 - A mask at another size: `masks.resize_mask`, maximum, then bilinear; a stroke of one pixel survives.
@@ -20,9 +21,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from ..loop.lens import in_float32
 
+
+@in_float32
 def lanczos(picture: Tensor, height: int, width: int) -> Tensor:
-    """`picture` `[B, H, W, C]` at another size, float32, by Pillow's Lanczos-3 on each channel as floats.
+    """`picture` `[B, H, W, C]` at another size, by Pillow's Lanczos-3 on each channel as floats.
 
     The kernel's overshoot is clipped to the range of the picture's own values. The same size is a no-op.
     """
@@ -37,6 +41,15 @@ def lanczos(picture: Tensor, height: int, width: int) -> Tensor:
     return made.clamp_(picture.min().item(), picture.max().item())
 
 
+def nearest(picture: Tensor, height: int, width: int) -> Tensor:
+    """`picture` `[B, H, W, C]` at another size by the nearest pixel: no colour that it does not have."""
+    if picture.shape[1:3] == (height, width):
+        return picture
+    moved = functional.interpolate(picture.movedim(-1, 1), (height, width), mode="nearest-exact")
+    return moved.movedim(1, -1)
+
+
+@in_float32
 def mask_beside(mask: Tensor, height: int, width: int) -> Tensor:
     """The mask `[B, H, W]` at the size of the picture that it belongs to: bilinear, `[B, height, width]`."""
     mask = mask.reshape(-1, 1, *mask.shape[-2:])

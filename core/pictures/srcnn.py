@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..loop.lens import in_float32
+
 
 class SRCNN(nn.Module):
     """`channels` is 1 (luma, as in the paper) or 3."""
@@ -48,6 +50,7 @@ def srcnn_from(weights: Mapping[str, Tensor]) -> SRCNN | None:
     return network.eval().requires_grad_(False)
 
 
+@in_float32
 def sharpen_luma(picture: Tensor, network: SRCNN) -> Tensor:
     """`picture` `[B, 3, H, W]` with its luma passed through a one-channel network, its chroma kept.
 

@@ -12,20 +12,25 @@ from ..loop.lens import View
 from ..loop.plan import content_hash
 from ..loop.room import need_room
 from .crop import Box, Crop, ViewSize, bounds, take_mask
+from .masks import FLOOR
 
 
 @dataclass(frozen=True, eq=False)
 class Stitch:
-    """A picture `[B, H, W, C]`, the crops that were taken out of it, and their masks."""
+    """A picture `[B, H, W, C]`, the crops that were taken out of it, and their masks.
+
+    With `each`, every picture of the batch has a crop of its own; otherwise every crop shows all of them.
+    """
 
     picture: Tensor
     crops: tuple[Crop, ...]
     assets: Mapping[str, Tensor]
+    each: bool = False
 
     def view(self) -> View:
         """All crops as one batch `[N, h, w, C]` with their sample masks `[N, h, w]`."""
-        views = [crop.get(self.picture, self.assets) for crop in self.crops]
-        batch = len(self.picture)
+        views = [crop.get(part, self.assets) for crop, part in self._parts(self.picture)]
+        batch = 1 if self.each else len(self.picture)
         masks = [view.mask.expand(batch, -1, -1) for view in views if view.mask is not None]
         return View(torch.cat([view.pixels for view in views]), torch.cat(masks))
 
@@ -38,40 +43,69 @@ class Stitch:
         Raises:
             ValueError: where the number of crops is another than was taken.
         """
-        crops = [replace(crop, match=match) for crop in self.crops]
         picture = self.picture
-        if len(crops) == 1 and len(picture) == 1:
+        if len(self.crops) == 1 and len(picture) == 1:
             picture = picture.expand(len(pixels), -1, -1, -1)
-        expected = len(picture) * len(crops)
+        size = 1 if self.each else len(picture)
+        expected = size * len(self.crops)
         if len(pixels) != expected:
             raise ValueError(
                 f"ISI Crop For Inpaint took {expected} crops, but {len(pixels)} came back: "
                 "connect all of them to ISI Stitch, in one batch."
             )
         out = picture.clone()
-        for crop, part in zip(crops, pixels.split(len(picture)), strict=True):
-            crop.paste(out, crop.patch(picture, part, self.assets), self.assets)
+        parts = zip(self._parts(picture), self._parts(out), pixels.split(size), strict=True)
+        for (crop, before), (_, canvas), made in parts:
+            crop = replace(crop, match=match)
+            crop.paste(canvas, crop.patch(before, made, self.assets), self.assets)
         return out
+
+    def _parts(self, picture: Tensor) -> list[tuple[Crop, Tensor]]:
+        """Each crop, and the pictures (a view of `picture`) that it is taken from."""
+        if not self.each:
+            return [(crop, picture) for crop in self.crops]
+        return list(zip(self.crops, picture.split(1), strict=True))
+
+
+@dataclass(frozen=True)
+class Around:
+    """What a crop shows round its masks.
+
+    `padding` pixels, and at least `share` of the masks' longer side. `floor`: levels up to it are not looked
+    for. `each`: a batch of pictures has a box each, not one for all.
+    """
+
+    padding: int = 0
+    share: float = 0.0
+    floor: float = FLOOR
+    each: bool = False
 
 
 def crop_for_inpaint(
-    picture: Tensor, sample: Tensor, composite: Tensor, context: Tensor | None, padding: int, size: ViewSize
+    picture: Tensor,
+    sample: Tensor,
+    composite: Tensor,
+    context: Tensor | None,
+    around: Around,
+    size: ViewSize,
+    resampling: str = "smooth",
 ) -> Stitch:
     """Context crops round masks, all of one view size.
 
     One picture `[1, H, W, C]` with N masks gives N crops, each round its own mask; a batch of pictures
-    (a video) gives one crop each, all at the same place, so that nothing jitters. `sample` and `composite`
-    are `[n, H, W]`; `context` (1 or n) only widens the crops. An empty mask crops the whole picture.
+    (a video) gives one crop each, all at the same place, so that nothing jitters, or each at its own.
+    `sample` and `composite` are `[n, H, W]`; `context` (1 or n) only widens the crops. An empty mask crops
+    the whole picture.
     """
     frame = (picture.shape[1], picture.shape[2])
-    count = max(len(sample), len(composite)) if len(picture) == 1 else 1
+    each = around.each and len(picture) > 1
+    count = len(picture) if each else max(len(sample), len(composite)) if len(picture) == 1 else 1
     boxes, groups = [], []
     for index in range(count):
         masks = [sample, composite] if context is None else [sample, composite, context]
         if count > 1:
             masks = [mask if len(mask) == 1 else mask[index : index + 1] for mask in masks]
-        found = [box for mask in masks if (box := bounds(mask))]
-        boxes.append(_union(found).padded(padding).within(*frame) if found else Box(0, 0, *frame))
+        boxes.append(_box(masks, around, frame))
         groups.append(masks[:2])
     largest = Box(0, 0, max(box.height for box in boxes), max(box.width for box in boxes))
     fitted: list[tuple[Box, tuple[int, int]]] = []
@@ -85,8 +119,18 @@ def crop_for_inpaint(
         parts = [take_mask(mask, box) for mask in masks]
         names = [content_hash(part) for part in parts]
         assets.update(zip(names, parts, strict=True))
-        crops.append(Crop(box.top, box.left, box.height, box.width, *view, names[0], names[1]))
-    return Stitch(picture, tuple(crops), assets)
+        where = (box.top, box.left, box.height, box.width)
+        crops.append(Crop(*where, *view, names[0], names[1], resampling=resampling))
+    return Stitch(picture, tuple(crops), assets, each)
+
+
+def _box(masks: list[Tensor], around: Around, frame: tuple[int, int]) -> Box:
+    """The box of a crop; the whole picture where the masks are empty."""
+    found = [box for mask in masks if (box := bounds(mask, around.floor))]
+    if not found:
+        return Box(0, 0, *frame)
+    box = _union(found)
+    return box.padded(max(around.padding, box.share(around.share))).within(*frame)
 
 
 def _need_room(picture: Tensor, fitted: list[tuple[Box, tuple[int, int]]]) -> None:

@@ -12,36 +12,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from scipy import ndimage
-from torch import Tensor
 
 from ..fills.fill import Fill
 from ..loop.door import check_text, text_size
 from ..loop.lens import Chain
-from ..loop.plan import Plan, Step, content_hash
+from ..loop.plan import Plan, Step
 from ..loop.room import need_room
 from ..pictures.canvas import Canvas, Sides, check_overlap
-from ..pictures.crop import Box, Crop
-from ..pictures.masks import ramp
+from ..pictures.crop import Box
 from ..tiles.tiles import fit_axis
+from .window import Window
 
 SMALLEST_PASS = 256
 MULTIPLE = 8
 MOST_PASSES = 2500
 WORK = 24
-"""Bytes of masks that a plan holds and makes for each pixel of its canvas, passes overlapping."""
+"""Bytes for each pixel of a canvas that a plan will be run on: the picture before and after a pass."""
 CONTEXT = 4
 """A pass shares at least 1 / CONTEXT of its window with the one beside it."""
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One window of the canvas: its `box`, and what is `new` in it, bool `[height, width]`."""
-
-    box: Box
-    new: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -87,19 +75,15 @@ class Outpainting:
         """
         self.check(height, width)
         canvas = Canvas(*self.sides, blend=self.blend, profile=self.profile)
-        picture = self._picture(height, width)
         size = canvas.view_size(height, width)
         need_room(math.prod(size) * WORK, f"Planning a canvas of {size[1]}x{size[0]} pixels", "add less room")
         passes = self.passes(height, width)
         if not passes:  # nothing to paint: the picture as it is, or cut
             return Plan((Step(self._at(self.prompts, 0), 1, self.cfg, 0.0, self.seed, "cut", lens=canvas),))
         check_text(2 * len(passes) * max(map(text_size, self.prompts)))
-        assets: dict[str, Tensor] = {}
         steps = []
         for index, one in enumerate(passes):
-            box, prompt = one.box, self._at(self.prompts, index)
-            seed = (self.seed + index) % 2**64
-            lens = self._crop(one, picture, assets, first=index == 0)
+            prompt, seed = self._at(self.prompts, index), (self.seed + index) % 2**64
             steps.append(
                 Step(
                     prompt=prompt,
@@ -107,14 +91,14 @@ class Outpainting:
                     cfg=self.cfg,
                     denoise=self._at(self.denoise, index),
                     seed=seed,
-                    label=f"{prompt} [{box.width}x{box.height} at {box.left}, {box.top}]",
-                    lens=Chain(canvas, lens) if index == 0 else lens,
+                    label=f"{prompt} [{one.width}x{one.height} at {one.left}, {one.top}]",
+                    lens=Chain(canvas, one) if index == 0 else one,
                     extras=(replace(self.fill, seed=seed).to_extra(),),
                 )
             )
-        return Plan(tuple(steps), assets)
+        return Plan(tuple(steps))
 
-    def passes(self, height: int, width: int) -> list[Pass]:
+    def passes(self, height: int, width: int) -> list[Window]:
         """The windows in the order they are painted; each has something new, together all that is new."""
         size = Canvas(*self.sides).view_size(height, width)
         picture = self._picture(height, width)
@@ -130,33 +114,28 @@ class Outpainting:
         boxes = [Box(y, x, axes[0].tile, axes[1].tile) for y in axes[0].starts for x in axes[1].starts]
         known = _Cells(size, [picture, *boxes])
         known.add(picture)
-        passes = []
+        done, passes = [picture], []
         while boxes:
             box = max(boxes, key=lambda box: (known.area(box), -box.distance(picture)))
             boxes.remove(box)
             if known.area(box) < box.height * box.width:
-                passes.append(Pass(box, ~known.pixels(box)))
+                passes.append(self._window(box, done, first=not passes))
                 known.add(box)
+                done.append(box)
         return passes
+
+    def _window(self, box: Box, done: list[Box], first: bool) -> Window:
+        """The lens of a pass that knows the picture, which is the first of `done`, and earlier passes."""
+        picture, *earlier = done
+        seen = [picture, *(one for one in earlier if one.meets(box))]
+        known = tuple(side for one in seen for side in (one.top, one.left, one.height, one.width))
+        where = (box.top, box.left, box.height, box.width)
+        return Window(*where, known, self.overlap, self.blend, self.profile, first, self.match)
 
     def _picture(self, height: int, width: int) -> Box:
         """What is left of the picture, on the canvas."""
         top, bottom, left, right = self.sides
         return Box(top, left, height, width).within(top + height + bottom, left + width + right)
-
-    def _crop(self, one: Pass, picture: Box, assets: dict[str, Tensor], first: bool) -> Crop:
-        """The lens of a pass. In the first one the canvas lens round it composites the picture's edge."""
-        distance = torch.from_numpy(ndimage.distance_transform_edt(~one.new)).float()
-        reach = torch.full_like(distance, self.overlap)
-        rows, columns = picture.slices(one.box)
-        reach[rows, columns] = self.blend
-        sample = ramp(1 - distance / (reach + 1), self.profile).unsqueeze(0)
-        back = (sample > 0).float() if first else sample
-        names = content_hash(sample), content_hash(back)
-        assets.update(zip(names, (sample, back), strict=True))
-        box = one.box
-        size = (box.height, box.width)
-        return Crop(box.top, box.left, *size, *size, names[0], names[1], self.match)
 
     @staticmethod
     def _at(values: Sequence[Any], index: int) -> Any:
@@ -178,13 +157,6 @@ class _Cells:
         """How many pixels of a box are known."""
         rows, columns = self._cells(box)
         return int(np.diff(self.rows)[rows] @ self.known[rows, columns] @ np.diff(self.columns)[columns])
-
-    def pixels(self, box: Box) -> NDArray[np.bool_]:
-        """`[height, width]` of a box."""
-        rows, columns = self._cells(box)
-        heights = np.diff(self.rows)[rows]
-        widths = np.diff(self.columns)[columns]
-        return self.known[rows, columns].repeat(heights, 0).repeat(widths, 1)
 
     def _cells(self, box: Box) -> tuple[slice, slice]:
         top, bottom = np.searchsorted(self.rows, (box.top, box.bottom))

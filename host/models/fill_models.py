@@ -5,17 +5,22 @@ A fill is named by one string: a mode of `core.fills.fill`, or a file in the fol
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.model_management
 import comfy.model_patcher
 import folder_paths
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...core.fills.fill import MODES, Fill, fill
-from ...core.loop.lens import View, composite, resize, with_channels_of
+from ...core.loop.lens import View, composite, in_float32, resize, with_channels_of
 from ...core.pictures.crop import Box, objects, take
 from ...core.pictures.masks import resize_mask
 from ..loop.moment import StepExtra
@@ -28,7 +33,9 @@ WORKING_SIZE = 512
 CONTEXT = 32
 """The least that a crop shows round a hole, in pixels; otherwise half of the hole's longer side."""
 NEW = 0.99
-"""Where a view's sample mask is at least this, there is nothing to be kept."""
+"""Where a view's sample mask is at least this, there is nothing to be kept: a soft edge lies beyond it.
+
+A step whose mask is a hole and nothing else says `touched`: there, any level is a part of the hole."""
 
 
 def fill_names() -> list[str]:
@@ -42,48 +49,94 @@ def fill_called(name: str) -> Fill:
     """The fill of a plan by `name`. A changed file makes another value: nothing stale is reused."""
     if name in MODES:
         return Fill(name)
+    return Fill(name, version=_version(name))
+
+
+def _version(name: str) -> str:
+    """Size and time of a file of models/inpaint."""
     facts = os.stat(folder_paths.get_full_path_or_raise(FOLDER, name))
-    return Fill(name, version=f"{facts.st_size}-{facts.st_mtime_ns}")
+    return f"{facts.st_size}-{facts.st_mtime_ns}"
 
 
-def load_fill_model(name: str) -> Any:
-    """The inpainting model in a file of models/inpaint, as spandrel describes it.
+@dataclass(frozen=True, eq=False)
+class FillModel:
+    """An inpainting model as spandrel describes it, and the patcher by which the host moves it."""
+
+    descriptor: Any
+    patcher: Any
+
+    @classmethod
+    def of(cls, descriptor: Any) -> FillModel:
+        device = comfy.model_management.get_torch_device()
+        offload = comfy.model_management.unet_offload_device()
+        return cls(
+            descriptor,
+            comfy.model_patcher.ModelPatcher(descriptor.model, load_device=device, offload_device=offload),
+        )
+
+
+def load_fill_model(name: str) -> FillModel:
+    """The inpainting model in a file of models/inpaint. The last one is kept: a run loads it once.
 
     Raises ValueError for a file that is none, and without spandrel.
     """
+    return _load(name, _version(name))
+
+
+@functools.lru_cache(maxsize=1)
+def _load(name: str, version: str) -> FillModel:
     with needed_by("A fill by a file of models/inpaint"):
         from spandrel import MaskedImageModelDescriptor, ModelLoader
 
     path = folder_paths.get_full_path_or_raise(FOLDER, name)
     problem = f"{name!r} in models/{FOLDER} is no LaMa or MAT model: choose another fill"
     try:
-        model = ModelLoader(device="cpu").load_from_file(path)
+        with own_random(0):
+            model = ModelLoader(device="cpu").load_from_file(path)
     except Exception as error:  # spandrel, torch and pickle each have their own
         raise ValueError(
             f"{problem}, or download the file again (MAT also needs the package spandrel_extra_arches)."
         ) from error
     if not isinstance(model, MaskedImageModelDescriptor):
         raise ValueError(f"{problem} ({model.architecture.name} is for {model.purpose.lower()}).")
-    return model.eval()
+    return FillModel.of(model.eval())
+
+
+@contextmanager
+def own_random(seed: int) -> Iterator[None]:
+    """Draws of torch (on the CPU) and of NumPy come from `seed` in here; outside nothing has happened.
+
+    Networks are filled with random numbers before their weights are read, and MAT draws its latent then.
+    """
+    before = np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            np.random.set_state(before)
 
 
 def fill_by_name(pixels: Tensor, mask: Tensor, name: str, seed: int = 0) -> Tensor:
     """`core.fills.fill.fill` for every name that `fill_names` gives."""
     if name in MODES or not mask.any():
         return fill(pixels, mask, name, seed)
-    return fill_by_model(pixels, mask, load_fill_model(name))
+    return fill_by_model(pixels, mask, load_fill_model(name), seed)
 
 
-def fill_by_model(pixels: Tensor, mask: Tensor, model: Any) -> Tensor:
+@in_float32
+def fill_by_model(pixels: Tensor, mask: Tensor, model: FillModel, seed: int = 0) -> Tensor:
     """`pixels` `[B, H, W, C]` with what `mask` `[B or 1, H, W]` covers filled by an inpainting model.
+
+    A model that paints from a latent (MAT) has it drawn from `seed`, so that the same seed paints the same.
 
     Each hole is cropped with its surroundings and seen at the model's working size, never enlarged; so a
     small hole in a large picture keeps its sharpness. Pixels outside the mask stay bit for bit.
     """
-    device = comfy.model_management.get_torch_device()
-    offload = comfy.model_management.unet_offload_device()
-    patcher = comfy.model_patcher.ModelPatcher(model.model, load_device=device, offload_device=offload)
-    comfy.model_management.load_models_gpu([patcher])
+    device = model.patcher.load_device
+    comfy.model_management.load_models_gpu([model.patcher])
+    _draw(model.descriptor.model, seed, device)
     filled = pixels.clone()
     for index in range(len(pixels)):
         unknown = (mask[index % len(mask)] > 0).float()[None]
@@ -91,10 +144,24 @@ def fill_by_model(pixels: Tensor, mask: Tensor, model: Any) -> Tensor:
             # An earlier crop may have closed this hole on its way.
             if unknown[:, hole.top : hole.bottom, hole.left : hole.right].any():
                 box = context(hole, (pixels.shape[1], pixels.shape[2]))
-                _fill_box(filled[index : index + 1], unknown, box, model, device)
+                with own_random(seed):
+                    _fill_box(filled[index : index + 1], unknown, box, model.descriptor, device)
     if pixels.shape[-1] in (2, 4):
         filled[..., -1] = 1
     return composite(pixels, filled, mask)
+
+
+def _draw(network: torch.nn.Module, seed: int, device: torch.device) -> None:
+    """Puts what a network keeps beside its weights on the device, its latent `z` `[1, n]` drawn anew.
+
+    The host moves parameters and buffers; MAT's latent and label are neither.
+    """
+    for name, value in vars(network).items():
+        if isinstance(value, Tensor):
+            if name == "z":
+                generator = torch.Generator().manual_seed(seed)
+                value = torch.randn(value.shape, generator=generator, dtype=value.dtype)
+            setattr(network, name, value.to(device))
 
 
 def context(hole: Box, frame: tuple[int, int]) -> Box:
@@ -129,8 +196,8 @@ class FillExtra(StepExtra[Fill]):
     def prepare(self, view: View, value: Fill) -> View:
         if view.mask is None:
             return view
-        new = (view.mask >= NEW).float()
-        return View(fill_by_name(view.pixels, new, value.fill, value.seed), view.mask)
+        new = view.mask > 0 if value.touched else view.mask >= NEW
+        return View(fill_by_name(view.pixels, new.float(), value.fill, value.seed), view.mask)
 
     def finish(self, pixels: Tensor, view: View, value: Fill) -> Tensor:
         return view.pixels if value.only else pixels

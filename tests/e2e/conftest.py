@@ -27,7 +27,7 @@ def chromium():
     with sync_playwright() as playwright:
         executable = browsers.find(playwright)
         if executable is None:
-            message = f"No Chromium or Chrome was found. {browsers.HOW_TO_GET_ONE}"
+            message = f"No Chromium or Chrome was found. {browsers.how_to_get_one()}"
             pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
         window = browsers.launch(playwright, executable)
         yield window

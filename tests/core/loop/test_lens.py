@@ -19,7 +19,9 @@ from isi.core.loop.lens import (
     with_channels_of,
 )
 from isi.core.pictures.canvas import Canvas
-from isi.core.pictures.crop import Crop, take_mask
+from isi.core.pictures.crop import Box, Crop, take_mask
+from isi.core.plans.window import Window
+from scipy import ndimage
 
 from .laws import hold
 
@@ -75,7 +77,14 @@ def cases(draw: Any, scale: bool) -> Case:
         reach = [draw(st.integers(0, 6)), draw(st.integers(0, 6))]
         return Canvas(*sides, draw(st.sampled_from(FILLS)), *reach)
 
-    kind = draw(st.sampled_from(["whole", "masked", "crop", "canvas", "chain"] + ["resize"] * scale))
+    def window(h: int, w: int) -> Window:
+        top, left = draw(st.integers(0, h - 1)), draw(st.integers(0, w - 1))
+        box = (top, left, draw(st.integers(1, h - top)), draw(st.integers(1, w - left)))
+        known = [draw(st.integers(0, 9)) for _ in range(4 * draw(st.integers(1, 3)))]
+        return Window(*box, tuple(known), draw(st.integers(0, 6)), draw(st.integers(0, 6)))
+
+    kinds = ["whole", "masked", "crop", "canvas", "chain", "window"] + ["resize"] * scale
+    kind = draw(st.sampled_from(kinds))
     lens: Lens = Whole()
     if kind == "masked":
         lens = Masked(**masks(height, width))
@@ -83,6 +92,8 @@ def cases(draw: Any, scale: bool) -> Case:
         lens = crop(height, width)
     elif kind == "canvas":
         lens = canvas()
+    elif kind == "window":
+        lens = window(height, width)
     elif kind == "resize":
         lens = Resize(draw(st.integers(1, 40)), draw(st.integers(1, 40)))
     elif kind == "chain":
@@ -119,7 +130,7 @@ def test_law_2_inside_the_composite_mask_the_view_is_seen_again(case):
     after = case.lens.put(case.picture, sampled, assets)
     inner = case.lens.inner if isinstance(case.lens, Chain) else case.lens
     free = (allowed(case.lens, case.picture, assets) == 1).float()
-    if isinstance(inner, Crop):
+    if isinstance(inner, Crop | Window):
         again, free = inner.get(after, assets).pixels, take_mask(free, inner.box)
     else:
         again = after
@@ -151,6 +162,16 @@ def allowed(lens: Lens, picture: torch.Tensor, assets: dict) -> torch.Tensor:
         top, left = lens.top + room, lens.left + room
         wide[:, top : top + lens.height, left : left + lens.width] = assets[lens.composite]
         return wide[:, room : room + height, room : room + width]
+    if isinstance(lens, Window):
+        out = torch.zeros(1, height, width)
+        rows, columns = (slice(at, at + n) for at, n in ((lens.top, lens.height), (lens.left, lens.width)))
+        distance = torch.from_numpy(ndimage.distance_transform_edt(~lens.new()))
+        reach = torch.full_like(distance, lens.overlap)
+        picture_box = Box(*lens.known[:4])
+        reach[picture_box.slices(lens.box)] = lens.blend
+        # A ramp of n pixels is over after n: a straight one will do to say where it is 0 and where 1.
+        out[0, rows, columns] = (1 - distance / (reach + 1)).clamp(0, 1).float() if lens.new().any() else 0
+        return out
     if isinstance(lens, Chain):
         outer = lens.outer.get(picture, assets).pixels
         inside = allowed(lens.inner, outer, assets)

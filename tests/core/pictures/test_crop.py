@@ -82,7 +82,7 @@ def test_bounds_are_those_of_any_level_above_0():
     assert bounds(mask) is None
     mask[0, 3, 4] = 1e-6
     mask[1, 10, 20] = 1
-    assert bounds(mask) == Box(3, 4, 8, 17)
+    assert bounds(mask, 0) == Box(3, 4, 8, 17)
 
 
 @pytest.mark.parametrize("pixels", [0, 1, 2, 15, 16])

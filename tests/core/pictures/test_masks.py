@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 from isi.core.pictures.masks import (
     PROFILES,
     as_mask,
+    boxed,
     feather,
     fill_holes,
     grow,
+    inward,
     latent_blocks,
+    levels,
     pool_to_latent,
     ramp,
     resize_mask,
@@ -157,3 +160,37 @@ def test_bad_masks_are_refused_in_one_sentence():
 
 def test_an_empty_mask_of_any_size_is_nothing():
     assert torch.equal(as_mask(torch.zeros(64, 64), 30, 50), torch.zeros(1, 30, 50))
+    for shape in ((0, 30, 50), (0, 8, 8), (1, 0, 0)):
+        assert torch.equal(as_mask(torch.zeros(shape), 30, 50, batch=3), torch.zeros(1, 30, 50))
+
+
+def test_a_ramp_of_levels_is_linear_between_its_ends_and_off_at_0_to_1():
+    mask = noise(3, 1, 8, 8)
+    assert levels(mask, 0.0, 1.0) is mask
+    made = levels(mask, 0.25, 0.5)
+    assert (made[mask <= 0.25] == 0).all() and (made[mask >= 0.5] == 1).all()
+    torch.testing.assert_close(levels(torch.tensor([[[0.375]]]), 0.25, 0.5), torch.tensor([[[0.5]]]))
+    with pytest.raises(ValueError, match="set ramp_high above it"):
+        levels(mask, 0.5, 0.5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=seeds, height=st.integers(1, 40), width=st.integers(1, 40), each=st.booleans())
+def test_boxes_are_scipys_slices_round_objects_or_round_all(seed, height, width, each):
+    mask = (noise(seed, 1, height, width) > 0.9).float() * 0.7
+    labels, _ = ndimage.label(mask[0].numpy(), ndimage.generate_binary_structure(2, 2))
+    expected = np.zeros((height, width), np.float32)
+    for box in ndimage.find_objects(labels if each else (mask[0].numpy() > 0).astype(int)):
+        expected[box] = 0.7
+    assert np.array_equal(boxed(mask, each)[0].numpy(), expected)
+
+
+@pytest.mark.parametrize("pixels", [0, 1, 8])
+def test_an_inward_edge_starts_at_the_mask_and_is_whole_n_pixels_further_in(pixels):
+    mask = torch.zeros(1, 40, 60)
+    mask[0, 5:35, 20:50] = 0.8
+    faded = inward(mask, pixels)
+    assert torch.equal(faded > 0, mask > 0)
+    row = faded[0, 20, 20:35]
+    assert (row.diff() >= 0).all() and (row[pixels:] == 0.8).all() and (row[:pixels] < 0.8).all()
+    assert torch.equal(inward(torch.ones(1, 8, 8), 3), torch.ones(1, 8, 8))

@@ -1,15 +1,18 @@
 """Plans of object edits, and stitches of several masks: order changes nothing that it should not."""
 
+import io
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from isi.core.fills.fill import Fill
 from isi.core.loop.plan import Plan
-from isi.core.pictures.crop import ViewSize
-from isi.core.pictures.masks import feather
-from isi.core.pictures.stitch import Stitch, crop_for_inpaint
-from isi.core.plans.objects import ORDERS, ObjectEdits, parse_actions
+from isi.core.pictures.crop import ViewSize, bounds, take_mask
+from isi.core.pictures.masks import feather, found, grow, split_frames, split_objects
+from isi.core.pictures.stitch import Around, Stitch, crop_for_inpaint
+from isi.core.plans.objects import ORDERS, UNDER, ObjectEdits, parse_actions
+from PIL import Image
 
 
 def picture(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -26,7 +29,7 @@ def three_masks(height: int = 120, width: int = 160) -> torch.Tensor:
 
 
 def crops(image: torch.Tensor, masks: torch.Tensor, size: ViewSize | None = None) -> Stitch:
-    return crop_for_inpaint(image, masks, feather(masks, 2), None, 8, size or ViewSize(multiple=8))
+    return crop_for_inpaint(image, masks, feather(masks, 2), None, Around(8), size or ViewSize(multiple=8))
 
 
 @pytest.mark.parametrize("match", [0.0, 1.0])
@@ -95,7 +98,7 @@ def test_empty_and_full_masks_are_nothing_and_everything():
     image = picture(1, 40, 48, 3)
     for level in (0.0, 1.0):
         mask = torch.full((1, 40, 48), level)
-        stitch = crop_for_inpaint(image, mask, mask, None, 8, ViewSize(multiple=8))
+        stitch = crop_for_inpaint(image, mask, mask, None, Around(8), ViewSize(multiple=8))
         out = stitch.stitched(torch.full_like(stitch.view().pixels, 7.0), 1.0)
         assert torch.equal(out, image) if level == 0 else (out == 7).all()
 
@@ -104,8 +107,8 @@ def test_the_context_mask_only_widens():
     image, mask = picture(1, 120, 160, 3), three_masks()[:1]
     context = torch.zeros(1, 120, 160)
     context[0, 100:110, 140:150] = 1
-    narrow = crop_for_inpaint(image, mask, mask, None, 0, ViewSize(multiple=1)).crops[0]
-    wide = crop_for_inpaint(image, mask, mask, context, 0, ViewSize(multiple=1)).crops[0]
+    narrow = crop_for_inpaint(image, mask, mask, None, Around(0), ViewSize(multiple=1)).crops[0]
+    wide = crop_for_inpaint(image, mask, mask, context, Around(0), ViewSize(multiple=1)).crops[0]
     assert (narrow.height, narrow.width) == (10, 10) and (wide.height, wide.width) == (100, 140)
 
 
@@ -146,13 +149,117 @@ def test_replace_background_keeps_the_object_bit_for_bit():
     view = plan.steps[0].lens.get(image, plan.assets)
     out = plan.steps[0].lens.put(image, torch.full_like(view.pixels, 9.0), plan.assets)
     assert torch.equal(out[0, mask[0] == 1], image[0, mask[0] == 1]) and (out[0, mask[0] == 0] == 9).all()
+    sample = plan.assets[plan.steps[0].lens.sample]
+    wanted = take_mask(grow(1 - mask, UNDER), plan.steps[0].lens.box)
+    assert torch.equal(sample, wanted), "the sampler sees to what lies under the rim too"
+
+
+def painted(plan: Plan, image: torch.Tensor) -> torch.Tensor:
+    """Every step paints its number + 10 over all of its view."""
+    for number, step in enumerate(plan.steps, 10):
+        view = step.lens.get(image, plan.assets)
+        image = step.lens.put(image, torch.full_like(view.pixels, float(number)), plan.assets)
+    return image
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_backgrounds_of_several_objects_are_one_step_that_keeps_them_all(order):
+    image, masks = picture(1, 120, 160, 3), three_masks()
+    plan = plan_of(masks, actions=["replace background"], order=order, megapixels=0.02, match=0, seed=7)
+    assert [(step.prompt, step.seed) for step in plan.steps] == [("a", 7)]
+    out, kept = painted(plan, image), masks.amax(0) == 1
+    assert torch.equal(out[0, kept], image[0, kept]) and (out[0, ~kept] == 10).all()
+
+
+def test_a_background_goes_round_what_was_filled_and_over_what_was_removed():
+    image, masks = picture(1, 120, 160, 3), three_masks()
+    for order, first in (("as given", "remove"), ("largest first", "fill")):
+        actions = ["remove", "fill", "replace background"]
+        edits = ObjectEdits(actions, ["p"], order=order, grow=4, match=0, blend=0)
+        plan = edits.plan(masks)
+        assert plan.steps[0].label.startswith(first)
+        number = [step.label.split()[0] for step in plan.steps].index("fill") + 10
+        out = painted(plan, image)
+        assert (out[0, masks[1] == 1] == number).all(), "filled, and not painted over"
+        assert torch.equal(out[0, masks[2] == 1], image[0, masks[2] == 1])
+
+
+@pytest.mark.parametrize("level", [0.98, 0.6, 2 / 255])
+@pytest.mark.parametrize("soft", [0, 16])
+def test_the_hole_is_all_that_a_mask_touches_and_a_soft_edge_only_blends(level, soft):
+    mask = feather(three_masks()[1:2], soft) * level
+    plan = plan_of(mask, actions=["remove"], grow=0, blend=6, megapixels=0.02, match=0, mask_floor=0.0)
+    lens = plan.steps[0].lens
+    touched = take_mask(mask, lens.box)[0] > 0
+    sample, back = (plan.assets[name][0] for name in (lens.sample, lens.composite))
+    assert torch.equal(sample > 0, touched) and (sample[touched] == 1).all() and (back[touched] == 1).all()
+    assert ((back > 0) & (back < 1)).any()
+
+
+def jpeg(mask: torch.Tensor, quality: int) -> torch.Tensor:
+    """The mask as a JPEG gives it back."""
+    file = io.BytesIO()
+    Image.fromarray((mask[0] * 255).byte().numpy()).convert("L").save(file, "JPEG", quality=quality)
+    return torch.from_numpy(np.asarray(Image.open(file)).copy())[None] / 255
+
+
+def disc(height: int, width: int, y: int, x: int, radius: int) -> torch.Tensor:
+    rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
+    return ((rows - y) ** 2 + (columns - x) ** 2 <= radius**2).float()[None]
+
+
+@pytest.mark.parametrize("black", ["clean", "noisy"])
+@pytest.mark.parametrize("quality", [60, 75, 90])
+def test_a_mask_that_was_a_jpeg_is_one_object_and_a_crop_round_it(quality, black):
+    plain = disc(400, 500, 120, 140, 50)
+    mask = jpeg(plain, quality)
+    if black == "noisy":
+        noise = torch.randint(0, 3, mask.shape, generator=torch.Generator().manual_seed(quality)) / 255
+        mask = torch.maximum(mask, noise)
+    assert len(split_objects(mask, 16)) == 1
+    box = bounds(mask)
+    assert box is not None and min(box.top, box.left) >= 120 - 50 - 33
+    stitch = crop_for_inpaint(torch.zeros(1, 400, 500, 3), mask, mask, None, Around(8), ViewSize(multiple=1))
+    assert max(stitch.crops[0].height, stitch.crops[0].width) <= 101 + 2 * (32 + 8)
+    assert len(plan_of(mask).steps) == 1
+
+
+def test_a_soft_edge_is_found_to_its_end_and_a_floor_of_0_finds_all():
+    mask = feather(disc(200, 200, 100, 100, 30), 20, "gaussian")
+    assert torch.equal(found(mask), mask > 0)
+    mask[0, 5, 5] = 1 / 255
+    assert not found(mask)[0, 5, 5] and found(mask, 0)[0, 5, 5]
+
+
+def test_a_video_has_one_object_with_a_mask_a_frame():
+    """A disc that runs: every frame is changed where it is then, and nowhere else."""
+    frames = torch.cat([disc(120, 160, 60, x, 12) for x in (30, 50, 70, 90)])
+    other = disc(120, 160, 20, 130, 8).expand(4, -1, -1) * 0.9
+    objects = split_frames(torch.maximum(frames, other), 4)
+    assert torch.equal(objects, torch.cat([frames, other]))
+    video = picture(4, 120, 160, 3)
+    edits = ObjectEdits(["fill"], ["a", "b"], grow=0, blend=0, match=0, megapixels=0.02)
+    plan = edits.plan(objects, frames=4)
+    assert [step.prompt for step in plan.steps] == ["a", "b"]
+    out = painted(plan, video)
+    for frame in range(4):
+        assert (out[frame, frames[frame] == 1] == 10).all() and (out[frame, other[frame] > 0] == 11).all()
+        outside = torch.maximum(frames, other)[frame] == 0
+        assert torch.equal(out[frame, outside], video[frame, outside])
+
+
+def test_an_object_shows_at_least_its_share_of_surroundings():
+    mask = disc(400, 400, 200, 200, 49)
+    for share, expected in ((0.0, 99 + 20), (1.0, 99 + 2 * 99)):
+        plan = plan_of(mask, grow=0, blend=0, padding=10, relative_padding=share)
+        assert plan.steps[0].lens.box.height == expected
 
 
 def test_removing_without_diffusion_is_the_fill_alone():
     alone, light = (plan_of(three_masks(), remove_denoise=value).steps[0] for value in (0.0, 0.4))
     assert alone.denoise == 0 and dict(alone.extras[0].values)["only"] is True and alone.steps == 1
     assert light.denoise == 0.4 and dict(light.extras[0].values)["only"] is False
-    assert alone.extras[0] == Fill("telea", only=True).to_extra()
+    assert alone.extras[0] == Fill("telea", only=True, touched=True).to_extra()
 
 
 def test_empty_masks_are_skipped_and_none_at_all_is_the_picture():
@@ -170,3 +277,39 @@ def test_actions_are_read_a_line_each():
     assert parse_actions("") == ("remove",)
     with pytest.raises(ValueError, match="'delete' is no action"):
         parse_actions("delete")
+
+
+def test_pictures_of_a_batch_have_a_box_each_where_asked():
+    """Unrelated pictures: each crop holds its own mask, and each goes back into its own picture."""
+    images, masks = picture(3, 120, 160, 3), three_masks()
+    around = Around(8, each=True)
+    for size in (ViewSize((64, 64)), ViewSize(multiple=8)):
+        stitch = crop_for_inpaint(images, masks, masks, None, around, size)
+        view = stitch.view()
+        assert len(stitch.crops) == 3 and view.mask.shape == view.pixels.shape[:3]
+        assert all(float(mask.max()) == 1 for mask in view.mask)
+        tops = {crop.box for crop in stitch.crops}
+        assert len(tops) == 3
+        out = stitch.stitched(torch.full_like(view.pixels, 9.0), 0.0)
+        for image, made, mask in zip(images, out, masks, strict=True):
+            assert (made[mask == 1] == 9).all() and torch.equal(made[mask == 0], image[mask == 0])
+
+
+def test_nearest_mixes_no_colours_and_whole_factors_come_back_bit_for_bit():
+    palette = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.2, 0.1], [0.1, 0.9, 0.3]])
+    image = palette[torch.randint(0, 3, (1, 60, 60), generator=torch.Generator().manual_seed(1))]
+    mask = torch.zeros(1, 60, 60)
+    mask[0, 20:36, 20:36] = 1
+    stitch = crop_for_inpaint(image, mask, mask, None, Around(0), ViewSize((64, 64)), "nearest")
+    view = stitch.view().pixels
+    assert torch.equal(view.reshape(-1, 3).unique(dim=0), palette[[0, 2, 1]])
+    assert torch.equal(stitch.stitched(view, 0.0), image)
+
+
+@pytest.mark.parametrize("size", [ViewSize(multiple=8, minimum=256), ViewSize(megapixels=0.01, minimum=256)])
+def test_a_working_size_has_a_minimum(size):
+    stitch = crops(picture(1, 120, 160, 3), three_masks()[2:], size)
+    height, width = stitch.view().pixels.shape[1:3]
+    assert min(height, width) == 256 and height % 8 == width % 8 == 0
+    crop = stitch.crops[0]
+    assert crop.height * width == pytest.approx(crop.width * height, rel=0.05)

@@ -1,5 +1,7 @@
 """Outpainting plans: exact size, no pixel unset, passes the model likes, originals bit for bit."""
 
+import json
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -61,7 +63,7 @@ def test_every_pass_fits_the_model_and_sees_what_is_known(target, pass_size, ove
         assert max(box.height, box.width) <= pass_size
         assert box.top >= 0 and box.left >= 0 and box.bottom <= size[0] and box.right <= size[1]
         window = known[box.top : box.bottom, box.left : box.right]
-        new = torch.from_numpy(one.new)
+        new = torch.from_numpy(one.new())
         assert torch.equal(new, ~window) and new.any() and window.any()
         window[:] = True
     assert known.all()
@@ -92,8 +94,7 @@ def test_masks_grade_into_earlier_passes_and_blend_into_the_picture_only_if_aske
         out = run(plan, picture)
         changed = (out[0, :, :256] != picture[0]).any(-1).any(0).nonzero().flatten()
         assert changed.tolist() == list(range(256 - blend, 256))
-        last = plan.assets[plan.steps[-1].lens.composite]
-        share = last[0, 128]
+        share = plan.steps[-1].lens.mask_pair()[1][0, 128]
         assert share[-1] == 1 and ((share > 0) & (share < 1)).sum() == 32 and (share.diff() >= 0).all()
 
 
@@ -133,3 +134,12 @@ def test_nothing_to_paint_gives_the_picture_or_its_cut(size, shape):
 def test_what_cannot_work_is_refused_before_sampling(settings_, message):
     with pytest.raises(ValueError, match=message):
         Outpainting(sides=(0, 0, 0, 300), prompts=["a"], **settings_).plan(100, 100)
+
+
+def test_a_plan_of_a_hundred_passes_holds_no_pixel():
+    """Its masks are made when a pass needs them; JSON alone makes the same plan again."""
+    plan = Outpainting(sides_for(1024, 1024, 10666, 6000, "center"), 1024, ["a"]).plan(1024, 1024)
+    assert len(plan) == 112 and not plan.assets
+    text = json.dumps(plan.to_json())
+    assert len(text) < 100_000 and Plan.from_json(json.loads(text)) == plan
+    assert hash(Plan.from_json(json.loads(text))) == hash(plan)

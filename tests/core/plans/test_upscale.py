@@ -21,7 +21,7 @@ def test_the_last_stage_has_the_target_size_exactly(size, target, stages):
 
 @given(st.tuples(st.integers(64, 2000), st.integers(64, 2000)), st.floats(1, 16))
 def test_automatic_stages_at_most_double(size, factor):
-    target = target_size(*size, factor)
+    target = target_size(*size, factor, large=True)
     before = size
     for after in stage_sizes(size, target):
         # Stages between are rounded to 16 pixels.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -239,7 +240,7 @@ class Mean(nn.Module):
 
 
 def test_models_see_each_hole_in_a_crop_of_their_working_size(host):
-    from isi.host.models.fill_models import WORKING_SIZE, fill_by_model
+    from isi.host.models.fill_models import WORKING_SIZE, FillModel, fill_by_model
     from spandrel import MaskedImageModelDescriptor, SizeRequirements
     from spandrel.architectures.LaMa import LaMaArch
 
@@ -253,7 +254,7 @@ def test_models_see_each_hole_in_a_crop_of_their_working_size(host):
     image[:, :200] = torch.tensor([0.2, 0.4, 0.6, 0.5])
     image[:, 200:] = torch.tensor([0.8, 0.1, 0.3, 0.5])
     mask = torch.maximum(box(900, 1000, 100, 120, 100, 140), box(900, 1000, 550, 850, 600, 950))
-    out = fill_by_model(image, mask, model)
+    out = fill_by_model(image, mask, FillModel.of(model))
     assert torch.equal(out[mask == 0], image[mask == 0])
     assert len(network.sizes) == 2 and max(max(size) for size in network.sizes) <= WORKING_SIZE
     assert min(network.sizes) == (88, 104), "small holes are not shrunk"
@@ -273,3 +274,95 @@ def test_a_real_lama_file_loads_and_fills(host, folder):
     (out,) = host.call("ISI_Fill", image=image, mask=mask, mode="lama.pth", seed=0)
     assert torch.equal(out[mask == 0], image[mask == 0]) and out.isfinite().all()
     assert not torch.equal(out[mask == 1], image[mask == 1])
+
+
+class Latent(nn.Module):
+    """Keeps a latent beside its weights, drawn when it is made, as MAT does; fills with its mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(1))
+        self.z = torch.from_numpy(np.random.randn(1, 8))
+        self.label = torch.zeros(1, 0)
+
+    def forward(self, image, mask):
+        drawn = torch.rand(1)  # a network that draws while it paints
+        return torch.where(mask > 0, self.z.float().mean().sigmoid() * drawn, image) + self.bias
+
+
+def described(network: nn.Module):
+    """A network as spandrel would describe it."""
+    from spandrel import MaskedImageModelDescriptor, SizeRequirements
+    from spandrel.architectures.LaMa import LaMaArch
+
+    return MaskedImageModelDescriptor(
+        network, network.state_dict(), architecture=LaMaArch(), purpose="Inpainting", tags=[],
+        supports_half=False, supports_bfloat16=True, input_channels=3, output_channels=3,
+        size_requirements=SizeRequirements(),
+    )  # fmt: skip
+
+
+def generators() -> tuple[list, list]:
+    """Where torch's and NumPy's global generators stand."""
+    return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()
+
+
+def test_a_latent_of_a_fill_comes_from_the_seed_and_no_global_generator_moves(host):
+    from isi.host.models.fill_models import FillModel, fill_by_model
+
+    image, mask = picture(6, 1, 64, 64, 3), box(64, 64, 20, 40, 20, 40)
+    made = {}
+    for load in (1, 2):
+        model = FillModel.of(described(Latent()))
+        states = generators()
+        for seed in (5, 6):
+            made[load, seed] = fill_by_model(image, mask, model, seed)
+        assert generators() == states
+    assert torch.equal(made[1, 5], made[2, 5]), "whatever was drawn when it was loaded"
+    assert not torch.equal(made[1, 5], made[1, 6])
+
+
+def test_a_fill_model_is_loaded_once_in_a_run_and_its_loading_draws_nothing(
+    host, folder, model, clip, vae, monkeypatch
+):
+    import spandrel
+
+    loads = []
+
+    def load(self, path):
+        loads.append(path)
+        return described(Latent())
+
+    monkeypatch.setattr(spandrel.ModelLoader, "load_from_file", load)
+    for name in ("a.pth", "b.pth"):
+        (folder / name).write_bytes(b"one network")
+    image = picture(7, 1, 96, 96, 3)
+    masks = torch.cat([box(96, 96, 10, 30, 10, 30), box(96, 96, 60, 80, 60, 80)])
+    states = generators()
+    plan, _ = host.call("ISI_EditObjects", **edits(image, masks) | {"fill": "a.pth"})
+    out = iterate(host, model, clip, vae, plan, image)
+    again = iterate(host, model, clip, vae, plan, image)
+    assert len(loads) == 1 and torch.equal(out, again)
+    assert generators() == states
+    (folder / "a.pth").write_bytes(b"a newer network")
+    (filled,) = host.call("ISI_Fill", image=image, mask=masks[:1], mode="a.pth", seed=1)
+    assert len(loads) == 2, "a changed file is read anew"
+    (half,) = host.call("ISI_Fill", image=image.half(), mask=masks[:1].half(), mode="a.pth", seed=1)
+    assert half.dtype == torch.float16 and torch.equal(half[0, 90:], image.half()[0, 90:])
+    assert not torch.equal(filled[0, 10:30, 10:30], image[0, 10:30, 10:30])
+
+
+@pytest.mark.slow
+def test_mat_paints_the_same_with_the_same_seed(host, folder):
+    """A MAT with random weights, as a file, where the package that has it is installed."""
+    mat = pytest.importorskip("spandrel_extra_arches.architectures.MAT")
+    network = mat.MAT()
+    torch.save(network.model.state_dict(), folder / "mat.pth")
+    image, mask = picture(6, 1, 64, 64, 3), box(64, 64, 20, 40, 20, 40)
+    from isi.host.models import fill_models
+
+    made = []
+    for seed in (3, 3, 4):
+        fill_models._load.cache_clear()
+        made += host.call("ISI_Fill", image=image, mask=mask, mode="mat.pth", seed=seed)
+    assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
