@@ -35,7 +35,7 @@ Assets = Mapping[str, Tensor]
 """Pictures and masks that lenses name by content hash."""
 
 
-# Half precision: hosts that keep pictures and masks in it (`--fp16-intermediates`) save memory; the maths must
+# Half precision: hosts that keep pictures and masks in it (`--fp16-intermediates`) save memory; maths must
 # not pay for it. Sums, filters and transforms in float16 or bfloat16 overflow, round or are missing on a CPU.
 HALF = (torch.float16, torch.bfloat16)
 
