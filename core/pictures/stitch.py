@@ -112,7 +112,7 @@ def crop_for_inpaint(
     for box in boxes:
         grown = box if size.target else box.grown_to(largest.height, largest.width, frame)
         fitted.append(size.fit(grown, frame))
-    _need_room(picture, fitted)
+    _need_room(picture[:1] if each else picture, fitted)
     assets: dict[str, Tensor] = {}
     crops = []
     for (box, view), masks in zip(fitted, groups, strict=True):

@@ -11,7 +11,7 @@ from isi.core.pictures.canvas import Canvas, sides_of
 from isi.core.pictures.contact_sheet import MOST_PIXELS, contact_sheet
 from isi.core.pictures.crop import ViewSize
 from isi.core.pictures.masks import split_objects
-from isi.core.pictures.stitch import crop_for_inpaint
+from isi.core.pictures.stitch import Around, crop_for_inpaint
 from isi.core.plans.objects import ObjectEdits
 from isi.core.plans.outpaint import Outpainting
 
@@ -32,8 +32,8 @@ GROWING = {
     "canvas, filled": lambda: Canvas(200, 0, 0, 0, fill="telea").get(PICTURE, {}),
     "canvas, put": lambda: Canvas(2000, 0, 0, 0).put(PICTURE, torch.zeros(1, 2032, 48, 3), {}),
     "outpaint": lambda: Outpainting((1000, 0, 0, 0), 512, ["a"], 8).plan(32, 48),
-    "crops": lambda: crop_for_inpaint(PICTURE, MASK, MASK, None, 4, ViewSize(target=(900, 900))),
-    "flat crops": lambda: crop_for_inpaint(PICTURE, MASK, MASK, None, 4, ViewSize(target=(8, 16384))),
+    "crops": lambda: crop_for_inpaint(PICTURE, MASK, MASK, None, Around(4), ViewSize(target=(900, 900))),
+    "flat crops": lambda: crop_for_inpaint(PICTURE, MASK, MASK, None, Around(4), ViewSize(target=(8, 16384))),
     "objects": lambda: split_objects(NOISE, NOISE_LIMIT),
     "edits": lambda: ObjectEdits(["fill"], ["a"]).plan(torch.ones(1, 512, 700)),
     "sheet": lambda: contact_sheet([PICTURE[0]] * 9, ["a"] * 9, cell=512),
