@@ -7,14 +7,12 @@
 from __future__ import annotations
 
 import argparse
-import io
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageChops
 from playwright.sync_api import sync_playwright
 
 from . import browser, graphs
@@ -119,10 +117,8 @@ SCENES = {
     "heat": Scene(heat, {"LoadImage": (0, 0, 280, 330), "ISI_DifferentialDiffusion": (340, 0, 400, 420)}),
     "grid": Scene(lambda: graphs.load("upscale_2x_refine_in_tiles"), {"ISI_UpscaleCost": (0, 0, 480, 560)}),
 }
-README = ("loop", "frame", "grid")
-"""Scenes that the README shows, in Nodes 2.0 and dark; and FILM, the loop as it runs."""
-FILM, EVERY, SHOWN = "running.webp", 400, 0.6
-"""Milliseconds between two frames, and their size against the page's."""
+README = ("frame", "grid", "loop")
+"""Scenes that the README shows, in Nodes 2.0 and dark; the loop last, for its pictures stay in the page."""
 
 
 def shoot(page: FrontEnd, scene: Scene, target: Path) -> None:
@@ -139,35 +135,6 @@ def shoot(page: FrontEnd, scene: Scene, target: Path) -> None:
         return
     page.page.mouse.move(1590, 990)  # over nothing that opens
     page.page.screenshot(clip=page.evaluate(BOX, [list(scene.places), MARGIN]), **picture)
-
-
-def film(page: FrontEnd, target: Path) -> None:
-    """The loop from its start to its end, as an animated WebP; frames that show nothing new are left out."""
-    graph = loop()
-    graphs.reseed(graph, 1)  # nothing of it is in the store
-    page.load_api(graph, "screenshot")
-    page.evaluate(PLACE, [LOOP, MARGIN])
-    page.page.mouse.move(1590, 990)
-    page.evaluate(
-        "() => { window.ended = null; for (const kind of ['execution_success', 'execution_error'])"
-        " app.api.addEventListener(kind, () => { window.ended = kind; }); }"
-    )
-    clip = page.evaluate(BOX, [list(LOOP), MARGIN])
-    page.page.locator("[data-testid=queue-button]").click()
-    frames: list[Image.Image] = []
-    last = False
-    while not last:
-        last = bool(page.evaluate("window.ended"))
-        page.page.wait_for_timeout(1500 if last else EVERY)
-        with Image.open(io.BytesIO(page.page.screenshot(clip=clip))) as shot:
-            small = (round(shot.width * SHOWN), round(shot.height * SHOWN))
-            frame = shot.convert("RGB").resize(small, Image.Resampling.LANCZOS)
-        if not frames or ImageChops.difference(frames[-1], frame).getbbox():
-            frames.append(frame)
-    times = [EVERY] * (len(frames) - 1) + [3000]
-    frames[0].save(
-        target, save_all=True, append_images=frames[1:], duration=times, loop=0, quality=70, method=6
-    )
 
 
 def main() -> None:
@@ -202,8 +169,6 @@ def main() -> None:
                         target.parent.mkdir(parents=True, exist_ok=True)
                         shoot(page, SCENES[name], target)
                         print(target, f"{target.stat().st_size / 1000:.0f} kB", flush=True)
-                    if not args.all and not args.only:
-                        film(page, PICTURES / FILM)
         chromium.close()
 
 
