@@ -90,3 +90,36 @@ def report(host: Host, out: Path) -> None:
         if found["whole"][name] is not None:
             found["edited"][name] = run(name, carrier, "a red circle; a green square")
     out.write_text(json.dumps(found), "utf-8")
+
+
+def kinds(host: Host, out: Path) -> None:
+    """Writes which of two steps each embedded kind of model reuses."""
+    from isi.host.models.mini import KINDS
+
+    picture = {"width": 64, "height": 64, "batch_size": 1}
+    mask = {"value": 1.0, "width": 64, "height": 64}
+    found: dict[str, Any] = {}
+    for kind in KINDS:
+        graph = {
+            "checkpoint": {"class_type": "ISI_MiniCheckpoint", "inputs": {"kind": kind}},
+            "image": {"class_type": "EmptyImage", "inputs": {**picture, "color": 0xC02020}},
+            "depth": {"class_type": "EmptyImage", "inputs": {**picture, "color": 0x808080}},
+            "mask": {"class_type": "SolidMask", "inputs": mask},
+        }
+        parts: dict[str, list] = {
+            "model": ["checkpoint", 0],
+            "clip": ["checkpoint", 1],
+            "vae": ["checkpoint", 2],
+        }
+        if kind != "base":
+            inputs: dict[str, Any] = {"kind": "auto" if kind == "inpaint" else kind, "image_cfg": 1.5}
+            inputs |= {"noise_level": 20, "noise_seed": 0, "mask_mode": "nearest", "invert_depth": False}
+            inputs |= {"depth": ["depth", 0]} if kind == "depth" else {}
+            inputs |= {"background": ["depth", 0]} if kind == "ic-light-fbc" else {}
+            inputs |= {"mask": ["mask", 0]} if kind == "inpaint" else {}
+            graph["conditioner"] = {"class_type": "ISI_ConcatConditioner", "inputs": inputs}
+            parts["conditioner"] = ["conditioner", 0]
+        host.events.clear()
+        host.run(loop(graph, {**parts, "image": ["image", 0]}, "a red circle; a blue square"))
+        found[kind] = [data["reused"] for name, data in host.events if name == "isi.iteration"]
+    out.write_text(json.dumps(found), "utf-8")

@@ -48,6 +48,16 @@ def test_each_widget_of_each_node_counts_and_nothing_else(classes):
     assert count >= 300
 
 
+def test_circles_and_gaps_in_a_graph_end_and_prove_nothing(classes):
+    files = Files()
+    patch = {"class_type": "CFGOverride", "inputs": {"model": ["node", 0], "cfg": 1.0}}
+    circle = subgraph(DynamicPrompt({"node": patch}), ["node", 0], files)
+    assert len(circle.nodes) == 1
+    for broken in ({"model": ["gone", 0]}, {"model": ["odd", 0]}):
+        graph = {"node": {**patch, "inputs": broken}, "odd": {"class_type": "No such class", "inputs": {}}}
+        assert subgraph(DynamicPrompt(graph), ["node", 0], files).doubts
+
+
 def test_titles_ids_order_and_neighbours_do_not_count(classes):
     graph = Builder(classes).around("LoraLoader")
     same = key(classes, graph, "MODEL")
@@ -70,25 +80,34 @@ import sys; sys.path[:0] = [{root!r}]
 from pathlib import Path
 from tests.host.harness import Host
 host = Host(Path({base!r}))
-from tests.host.keys.runs import report
-report(host, Path({out!r}))
+from tests.host.keys.runs import {what}
+{what}(host, Path({out!r}))
 """
+
+
+def process(base: Path, what: str) -> dict:
+    """What a function of `runs.py` told of a new process on the folders in `base`."""
+    told = base / "report.json"
+    told.unlink(missing_ok=True)
+    code = CODE.format(root=str(ROOT), base=str(base), out=str(told), what=what)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert told.exists(), ended.stderr[-3000:]
+    return json.loads(told.read_text("utf-8"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_new_process_reuses_every_embedded_kind(tmp_path):
+    first, second = process(tmp_path, "kinds"), process(tmp_path, "kinds")
+    assert len(first) >= 7 and {kind: [False, False] for kind in first} == first
+    assert {kind: [True, True] for kind in first} == second
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_through_iterate_nothing_is_made_twice(tmp_path):
     """All nodes on one loaded model, then each with another last group, then all again in a new process."""
-
-    def process() -> dict:
-        told = tmp_path / "report.json"
-        told.unlink(missing_ok=True)
-        code = CODE.format(root=str(ROOT), base=str(tmp_path), out=str(told))
-        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert told.exists(), ended.stderr[-3000:]
-        return json.loads(told.read_text("utf-8"))
-
-    first, second = process(), process()
+    first, second = process(tmp_path, "report"), process(tmp_path, "report")
     ran = {name: calls for name, calls in first["edited"].items() if calls is not None}
     assert len(ran) >= 40, first["errors"]
     assert first["refused"] == [], "ISI Iterate refuses what KSampler takes"

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ...conftest import ROOT
+from ..harness import HOST
 from .host_nodes import make_files
 from .runs import loop
 
@@ -222,8 +223,11 @@ def test_processes_at_other_paths_share_and_other_machines_do_not(tmp_path):
     ignored = shutil.ignore_patterns(".*", "__pycache__", "workflows", "docs", "js", "bench")
     shutil.copytree(ROOT, elsewhere, ignore=ignored)
     (elsewhere / "js").mkdir()
-    (elsewhere / ".host").symlink_to((ROOT / ".host").resolve())
-    assert another_process(tmp_path, "our copy", root=elsewhere) == [True, True]
+    shutil.copytree(
+        HOST, tmp_path / "a copy of ComfyUI", ignore=shutil.ignore_patterns(".git", "__pycache__")
+    )
+    host = str(tmp_path / "a copy of ComfyUI")
+    assert another_process(tmp_path, "copies", root=elsewhere, COMFYUI_PATH=host) == [True, True]
     assert another_process(tmp_path, "threads", "torch.set_num_threads(1)") == [False, False]
     switch = "import comfy.ldm.modules.attention as a; a.optimized_attention = a.attention_basic"
     assert another_process(tmp_path, "attention", switch) == [False, False]
