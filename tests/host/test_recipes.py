@@ -36,7 +36,7 @@ def recipe(title: str) -> list[tuple[str, str, str]]:
 
 
 def write(path: Path, text: str) -> None:
-    """What a person does with a block: a file of its own, or imports and a class for the stub's."""
+    """What a person does with a block: a file of its own, or imports, functions, a class for the stub."""
     if path.suffix != ".py" or "def test_" in text or not path.exists():
         path.write_text(text, "utf-8")
         return
@@ -46,6 +46,9 @@ def write(path: Path, text: str) -> None:
         if isinstance(node, ast.ImportFrom):
             at = there.index("\nfrom ..") + 1
             there = there[:at] + part + "\n" + there[at:]
+            continue
+        if isinstance(node, ast.FunctionDef):
+            there = f"{there}\n\n{part}\n"
             continue
         assert isinstance(node, ast.ClassDef)
         (old,) = (o for o in ast.parse(there).body if isinstance(o, ast.ClassDef) and o.name == node.name)
