@@ -258,7 +258,7 @@ def test_bad_input_is_refused_before_sampling(bench, picture, calls, case):
 def test_wrong_vae_is_refused_before_sampling(bench, picture, calls):
     from ..tiny import tiny_vae
 
-    with pytest.raises(Failed, match="4 channels.*16"):
+    with pytest.raises(Failed, match="4 latent channels.*16"):
         bench.run(image=picture, vae=tiny_vae(z_channels=16))
     assert not calls
 
