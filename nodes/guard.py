@@ -30,7 +30,12 @@ def guarded(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
 
 def check_numbers(schema: io.Schema, values: Mapping[str, Any]) -> None:
     """Raises ValueError for a number that the widget of that name could not have."""
-    _check(schema.inputs or [], values, schema.display_name or schema.node_id)
+    node = schema.display_name or schema.node_id
+    for one in schema.inputs or []:
+        # A node that takes lists gets one for every input, those with a single value too.
+        several = schema.is_input_list and isinstance(values.get(one.id), list)
+        for value in values[one.id] if several else [values.get(one.id)]:
+            _check([one], {**values, one.id: value}, node)
 
 
 def _check(inputs: Iterable[io.Input], values: Mapping[str, Any], node: str) -> None:
