@@ -188,4 +188,4 @@ class Host:
             return tuple(CAUGHT.pop(f"{token}{i}") for i in range(count))
         finally:
             for key in [v["inputs"]["name"] for v in prompt.values() if v["class_type"] == "Test_Value"]:
-                VALUES.pop(key)
+                VALUES.pop(key, None)  # one value may be in two inputs
