@@ -31,9 +31,12 @@ SHOW = """type => {
 # What each of our nodes that has one does with its seed after a queueing, when it is new.
 SEEDS = """() => Object.keys(LiteGraph.registered_node_types)
   .filter(type => type.startsWith("ISI_"))
-  .flatMap(type => (LiteGraph.createNode(type).widgets ?? [])
-    .filter(widget => widget.name === "control_after_generate")
-    .map(widget => [type, widget.value]))"""
+  .flatMap(type => {
+    // Where the default is given the older pages call the widget by it; it stands below its seed.
+    const { widgets = [] } = LiteGraph.createNode(type);
+    const at = widgets.findIndex(widget => widget.name === "seed" || widget.name === "noise_seed");
+    return at < 0 ? [] : [[type, widgets[at + 1]?.value]];
+  })"""
 WATCH_RUN = """() => {
   window.ended = null;
   for (const kind of ["execution_success", "execution_error"])

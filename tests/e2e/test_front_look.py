@@ -179,6 +179,6 @@ def test_seeds_of_new_nodes_stay_as_they_are(page):
     page.page.wait_for_function("app.rootGraph.nodes.length === 2")
     control = (
         "app.rootGraph.nodes.find(node => node.type === 'ISI_Script')"
-        ".widgets.find(widget => widget.name === 'control_after_generate').value"
+        ".widgets.find((_, at, all) => all[at - 1]?.name === 'seed').value"
     )
     assert page.evaluate(control) == "fixed"
