@@ -1,10 +1,16 @@
 /** The iterations of a run that a strip shows, in their order. */
+import { app } from "../../../scripts/app.js";
 import { marksOf } from "./marks.js";
 import { pictureUrl } from "./picture.js";
 
-/** An iteration as the server tells of it, as an item of the strip and of the viewer. */
+/**
+ * An iteration as the server tells of it, as an item of the strip and of the viewer. Its addresses are new each time: one
+ * that was done again has its file's name, and browsers would show, save and drag the old picture from their cache.
+ */
 function itemOf(run, { iteration, label, picture, key }) {
-  return { run, number: iteration, label, picture, key, url: pictureUrl(picture, true), full: pictureUrl(picture), mark: "" };
+  const fresh = app.getRandParam();
+  const [url, full] = [true, false].map((small) => pictureUrl(picture, small) + fresh);
+  return { run, number: iteration, label, picture, key, url, full, mark: "" };
 }
 
 export class RunItems {

@@ -64,6 +64,16 @@ export function addRunView(node) {
   });
   widget.serialize = false;
   node.hideOutputImages = true; // the last picture is in the strip
+  // The classic renderer shows below a node what is here, and makes room for that: previews while it samples, as for
+  // any sampler, but no finished picture.
+  let previews;
+  Object.defineProperty(node, "imgs", {
+    configurable: true,
+    get: () => (progress.running ? previews : undefined),
+    set(images) {
+      previews = images;
+    },
+  });
 
   const run = () => lastRun(node) ?? node.properties[RUN];
 
@@ -72,15 +82,19 @@ export function addRunView(node) {
     status.classList.toggle("isi-wrong", trouble);
   }
 
-  /** That the strip takes room is no step to undo either. */
-  function grow() {
-    const hasItems = !holder.classList.toggle("isi-empty", !items.length);
-    if (hasItems === hadItems) return;
-    hadItems = hasItems;
+  /** That the strip takes room, or a picture gives it back, is no step to undo either. */
+  function tellSize() {
     afterFrames(MEASURED, () => {
       const record = recordOf(node);
       if (record?.size) record.size = [...node.size];
     });
+  }
+
+  function grow() {
+    const hasItems = !holder.classList.toggle("isi-empty", !items.length);
+    if (hasItems === hadItems) return;
+    hadItems = hasItems;
+    tellSize();
   }
 
   function draw() {
@@ -102,6 +116,7 @@ export function addRunView(node) {
   function stop(text) {
     if (!progress.running) return;
     progress.running = false;
+    withoutPreviews();
     draw();
     tell(text());
   }
@@ -225,17 +240,15 @@ export function addRunView(node) {
     stop(finished);
   }
 
-  /** The classic renderer shows a node's picture below it, and makes room for that; ours is in the strip already. */
-  function withoutPicture() {
-    node.images = outputsOf({ node })?.images;
-    node.imgs = undefined;
+  /** Takes back the room that the classic renderer made for previews. */
+  function withoutPreviews() {
+    previews = undefined;
     const at = node.widgets.findIndex(({ name }) => name === PREVIEW);
     if (at < 0) return;
     node.widgets[at].onRemove?.();
     node.widgets.splice(at, 1);
-    if (!sizeBefore) return;
-    const least = node.computeSize()[1];
-    node.setSize([node.size[0], Math.max(least, Math.min(node.size[1], sizeBefore[1]))]);
+    node.setSize([node.size[0], Math.max(node.computeSize()[1], Math.min(node.size[1], sizeBefore[1]))]);
+    tellSize();
   }
 
   /** Samples again from an iteration on: once, the widget is as it was afterwards. */
@@ -321,7 +334,6 @@ export function addRunView(node) {
     lifetime.listen(api, "reconnected", () => restore(lifetime));
     let second = 0;
     everyTick(lifetime, () => {
-      if (node.imgs?.length && !progress.running) withoutPicture();
       const at = Math.floor(performance.now() / 1000);
       if (at === second || !progress.running) return;
       second = at;

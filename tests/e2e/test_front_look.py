@@ -13,7 +13,7 @@ from .front import SEEDS, show
 
 pytestmark = pytest.mark.usefixtures("faultless")
 
-NAMES = sorted(path.stem for path in (graphs.WORKFLOWS / "api").glob("*.json"))
+NAMES = graphs.names()
 SCRIPT = {"1": {"class_type": "ISI_Script", "inputs": {"script": "{oil} a; (b:1.2) @cfg=3; c " + "; d" * 40}}}
 PALETTES = "() => Object.keys(app.extensionManager._p._s.get('colorPalette').palettesLookup)"
 # Colours of the script and of its field as they are drawn, once the theme is there.

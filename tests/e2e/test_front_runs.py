@@ -305,18 +305,20 @@ def test_a_thumbnail_is_dragged_onto_load_image(page, server, finished):
     target = page.evaluate(
         "() => app.canvasPosToClientPos(app.rootGraph.nodes.at(-1).pos.map((at, i) => at + [60, 60][i]))"
     )
+    # Each version of a run has a file of its own; the one that is shown is dragged.
+    dragged = re.search(r"0002-\w+\.png", cells(page).nth(1).locator("img").get_attribute("src"))[0]
     source = cells(page).nth(1).bounding_box()
     page.page.mouse.move(source["x"] + 20, source["y"] + 20)
     page.page.mouse.down()
     page.page.mouse.move(source["x"] + 60, source["y"] + 30, steps=3)
     page.page.mouse.move(*target, steps=6)
-    page.page.mouse.up()
+    with page.page.expect_response("**/upload/image") as uploaded:
+        page.page.mouse.up()
+    file = uploaded.value.json()["name"]
     value = "app.rootGraph.nodes.at(-1).widgets.find(each => each.name === 'image').value"
-    page.page.wait_for_function(f"/0002-/.test({value})")
-    file = page.evaluate(value)
-    assert (server.base / "input" / file).read_bytes() == next(
-        (server.base / "output/isi" / name).glob("0002-*.png")
-    ).read_bytes()
+    page.page.wait_for_function(f"name => {value} === name", arg=file)
+    original = server.base / "output/isi" / name / dragged
+    assert (server.base / "input" / file).read_bytes() == original.read_bytes()
 
 
 def test_a_dropped_picture_opens_the_strip_at_its_iteration(page, server, finished):
@@ -360,6 +362,7 @@ def test_the_last_picture_is_shown_once(page, finished):
     script = next(node for node in graph["nodes"] if node["type"] == "ISI_Script")
     script["widgets_values"][0] = f"red; pink {page.run_name}"
     open_it(page, graph)
+    page.evaluate(SETTLE)  # Nodes 2.0 measures a node some frames after it was opened
     height = page.evaluate(f"({STATE})().size[1]")
     run(page)
     page.evaluate(SETTLE)

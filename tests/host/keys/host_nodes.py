@@ -26,7 +26,10 @@ Spec = dict[str, tuple[Any, dict, bool]]
 
 
 def make_files(models: Path) -> None:
-    """Two files in each folder that a node of the host may pick from: small, real, and different."""
+    """Two files in each folder that a node of the host may pick from: small, real, and different.
+
+    What is there stays: a file that is written again is one that was replaced while ComfyUI runs.
+    """
     for number in (1, 2):
         torch.manual_seed(number)
         down, up = torch.randn(4, 64) / 8, torch.randn(32, 4) / 8
@@ -37,8 +40,10 @@ def make_files(models: Path) -> None:
             f"{key}.alpha": torch.tensor(4.0),
         }
         for folder in ("loras", "model_patches", "hypernetworks", "clip_vision", "audio_encoders"):
-            (models / folder).mkdir(parents=True, exist_ok=True)
-            save_file(lora, models / folder / f"made_{number}.safetensors")
+            file = models / folder / f"made_{number}.safetensors"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if not file.exists():
+                save_file(lora, file)
 
 
 def spec_of(kind: type) -> Spec:
