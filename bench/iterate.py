@@ -47,28 +47,24 @@ class Rig:
         from isi.core.loop.engine import Job, iterate, root_key, step_keys
         from isi.core.loop.store import Store
         from isi.host.loop.progress import Progress
-        from isi.host.loop.sampling import StepSampler
+        from isi.host.loop.sampling import Models, Sampling, StepSampler
 
         began = time.perf_counter()
         progress = Progress(sum(step.steps for step in plan.steps), self.model)
-        sampler = StepSampler(
-            plan, self.model, self.clip, self.vae, "", "euler", "normal", (64, 64), None, {}, progress
-        )
+        models = Models(self.model, self.clip, self.vae)
+        sampler = StepSampler(plan, models, Sampling("", "euler", "normal", (64, 64)), {}, progress)
         job = Job(plan, picture)
         iterate(job, step_keys(root_key(0), plan), sampler, Store(Path(), 0), lambda iteration: None)
         return time.perf_counter() - began
 
     def node(self, plan, picture) -> float:
         """Seconds of all that ISI_Iterate does: fingerprints, store, PNG files, messages."""
-        from isi.core.loop.memory import Memory
         from isi.host.loop.run import Request, run_plan
+        from isi.host.loop.sampling import Models, Sampling
 
         began = time.perf_counter()
-        request = Request(
-            self.model, self.clip, self.vae, plan, "", "euler", "normal", picture, None, 64, 64, Memory(),
-            None, None, None, "",
-        )  # fmt: skip
-        run_plan(request, {}, {})
+        models = Models(self.model, self.clip, self.vae)
+        run_plan(Request(models, Sampling("", "euler", "normal", (64, 64)), plan, picture), {}, {})
         return time.perf_counter() - began
 
     def by_hand(self, plan, picture) -> float:

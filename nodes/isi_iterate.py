@@ -15,8 +15,8 @@ from ..core.loop.settle import Settle
 from ..host.conditioning.control_net import HINTS, ControlNetConditioner
 from ..host.extras import EXTRAS
 from ..host.loop.gallery import check_run_name
-from ..host.loop.run import Drift, Request, run_plan
-from ..host.loop.sampling import SAMPLERS, SCHEDULERS
+from ..host.loop.run import Request, run_plan
+from ..host.loop.sampling import SAMPLERS, SCHEDULERS, Models, Sampling
 from . import sockets
 
 CATEGORY = "ISI/iterate"
@@ -175,10 +175,11 @@ class Iterate(io.ComfyNode):
         cls, model, clip, vae, plan, negative, sampler_name, scheduler, image=None, mask=None, width=512,
         height=512, memory=None, drift=None, stop=None, conditioner=None, run_name="", redo_from=0,
     ) -> io.NodeOutput:  # fmt: skip
+        models = Models(model, clip, vae, conditioner)
+        sampling = Sampling(negative, sampler_name, scheduler, (height, width))
         request = Request(
-            model, clip, vae, plan, negative, sampler_name, scheduler, image, mask, width, height,
-            memory or Memory(), drift, stop, conditioner, run_name, redo_from,
-        )  # fmt: skip
+            models, sampling, plan, image, mask, memory or Memory(), drift, stop, run_name, redo_from
+        )
         notes = {"prompt": json.dumps(cls.hidden.prompt)} if cls.hidden.prompt else {}
         notes |= {name: json.dumps(value) for name, value in (cls.hidden.extra_pnginfo or {}).items()}
         result = run_plan(request, EXTRAS, notes)
@@ -257,8 +258,8 @@ class DriftLockNode(io.ComfyNode):
     def execute(cls, reference, strength, save_corrected, image=None, mask=None) -> io.NodeOutput:
         if reference == "given image" and image is None:
             raise ValueError("ISI Drift Lock is set to a given image: connect an IMAGE to its image input.")
-        lock = DriftLock(reference, strength, save_corrected)
-        return io.NodeOutput(Drift(lock, image if reference == "given image" else None, mask))
+        given = image if reference == "given image" else None
+        return io.NodeOutput(DriftLock(reference, strength, save_corrected, given, mask))
 
 
 class StopWhenSettled(io.ComfyNode):

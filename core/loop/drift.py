@@ -25,12 +25,15 @@ _FLAT = 1e-4
 class DriftLock:
     """What to hold the colours to, and how firmly (`strength`, 0..1).
 
-    `save_corrected`: store the corrected picture instead of the sampler's own.
+    `save_corrected`: store the corrected picture instead of the sampler's own. `picture` `[B or 1, h, w, C]`
+    is the given image, `mask` `[B or 1, H, W]` is 1 where the lock does not look.
     """
 
     reference: Reference = "initial image"
     strength: float = 1.0
     save_corrected: bool = False
+    picture: Tensor | None = None
+    mask: Tensor | None = None
 
 
 def match_statistics(

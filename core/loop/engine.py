@@ -72,16 +72,13 @@ class Listener(Protocol):
 class Job:
     """All that decides the pictures of a run.
 
-    `picture` is the input `[B, H, W, C]` or None for text-to-image; `reference` the drift lock's given
-    picture; `drift_mask` `[B or 1, H, W]` is 1 where the drift lock does not look.
+    `picture` is the input `[B, H, W, C]` or None for text-to-image.
     """
 
     plan: Plan
     picture: Tensor | None = None
     memory: Memory = field(default_factory=Memory)
     drift: DriftLock | None = None
-    reference: Tensor | None = None
-    drift_mask: Tensor | None = None
     settle: Settle | None = None
 
     def check(self) -> None:
@@ -105,9 +102,10 @@ class Job:
                 "ISI Drift Lock works on whole pictures, but this plan crops or pads: disconnect it."
             )
         batch = 1 if self.picture is None else len(self.picture)
-        if self.reference is not None and len(self.reference) not in (1, batch):
+        given = self.drift.picture
+        if given is not None and len(given) not in (1, batch):
             raise ValueError(
-                f"ISI Drift Lock's image has {len(self.reference)} pictures, but the run has {batch}: "
+                f"ISI Drift Lock's image has {len(given)} pictures, but the run has {batch}: "
                 f"connect 1 or {batch}."
             )
 
@@ -235,7 +233,7 @@ def _correct(job: Job, step: Step, before: Tensor | None, after: Tensor, referen
     """The picture with the drift lock's correction; pixels that the step may not touch stay as they were."""
     if job.drift is None or reference is None or reference is after or job.drift.strength == 0:
         return after
-    corrected = match_statistics(after, reference, job.drift.strength, job.drift_mask)
+    corrected = match_statistics(after, reference, job.drift.strength, job.drift.mask)
     if before is None:
         return corrected
     # Seen and put back once more, so that the lens keeps what the step may not touch.
@@ -244,7 +242,7 @@ def _correct(job: Job, step: Step, before: Tensor | None, after: Tensor, referen
 
 def _first_state(job: Job) -> _State:
     if job.drift and job.drift.reference == "given image":
-        return _State(job.picture, reference=job.reference)
+        return _State(job.picture, reference=job.drift.picture)
     if job.drift and job.drift.reference == "initial image":
         return _State(job.picture, reference=job.picture)
     return _State(job.picture)

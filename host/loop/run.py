@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -23,43 +23,27 @@ from ..keys.environment import environment
 from ..keys.identity import Identity, files_in, files_of, identities
 from .again import why_again
 from .gallery import Run, check_run_name, open_store, picture_name, picture_path, save_pictures
-from .moment import Conditioner, Extras, chain
+from .moment import Extras, chain
 from .notes import with_shown
 from .progress import Progress, send_event
-from .sampling import StepSampler
+from .sampling import Models, Sampling, StepSampler
 
 log = logging.getLogger("isi")
 
 
 @dataclass(frozen=True)
-class Drift:
-    """ISI_DRIFT: a drift lock with the tensors it names."""
-
-    lock: DriftLock
-    picture: Tensor | None = None
-    mask: Tensor | None = None
-
-
-@dataclass(frozen=True)
 class Request:
-    """What the user connected to ISI_Iterate."""
+    """What the user connected to ISI_Iterate. All but the last three fields decide what the pictures are."""
 
-    model: Any
-    clip: Any
-    vae: Any
+    models: Models
+    sampling: Sampling
     plan: Plan
-    negative: str
-    sampler_name: str
-    scheduler: str
-    image: Tensor | None
-    mask: Tensor | None
-    width: int
-    height: int
-    memory: Memory
-    drift: Drift | None
-    settle: Settle | None
-    conditioner: Conditioner | None
-    run_name: str
+    image: Tensor | None = None
+    mask: Tensor | None = None
+    memory: Memory = field(default_factory=Memory)
+    drift: DriftLock | None = None
+    settle: Settle | None = None
+    run_name: str = ""
     redo_from: int = 0
 
 
@@ -82,36 +66,26 @@ def run_plan(request: Request, extras: Extras, notes: Mapping[str, str]) -> Resu
     check_run_name(request.run_name)
     picture = check_picture(request.image)
     plan = masked_plan(request.plan, picture, request.mask)
-    drift = request.drift
-    job = Job(
-        plan, picture, request.memory, drift.lock if drift else None, drift.picture if drift else None,
-        drift.mask if drift else None, request.settle,
-    )  # fmt: skip
+    job = Job(plan, picture, request.memory, request.drift, request.settle)
     job.check()
     if request.redo_from > len(plan):
         raise ValueError(
             f"redo_from is {request.redo_from}, but the plan has {len(plan)} steps: set it to one of them, "
             "or to 0."
         )
-    progress = Progress(sum(step.steps for step in plan.steps), request.model)
-    sampler = StepSampler(
-        plan, request.model, request.clip, request.vae, request.negative, request.sampler_name,
-        request.scheduler, (request.height, request.width), request.conditioner, extras, progress,
-    )  # fmt: skip
+    models = request.models
+    progress = Progress(sum(step.steps for step in plan.steps), models.model)
+    sampler = StepSampler(plan, models, request.sampling, extras, progress)
     sampler.check(picture)
 
     store = open_store()
     files = files_of(store.root.parent / "files.json")
     known = identities(
-        {
-            name: value
-            for name in ("model", "clip", "vae", "conditioner")
-            if (value := getattr(request, name)) is not None
-        },
+        {name: value for name, value in _fields(models).items() if value is not None},
         files,
-        {"conditioner": [one.identity() for one in chain(request.conditioner)]},
+        {"conditioner": [one.identity() for one in chain(models.conditioner)]},
     )
-    environment = describe(request, picture, drift, known, files_in(request.negative, files))
+    environment = describe(request, picture, known, files_in(request.sampling.negative, files))
     root = root_key(environment)
     keys = step_keys(root, plan, [files_in(step.to_json(), files) for step in plan.steps])
     # What an unnamed run does names it: its last key holds all the others. Its versions are those of all
@@ -216,7 +190,7 @@ def masked_plan(plan: Plan, picture: Tensor | None, mask: Tensor | None) -> Plan
         raise ValueError("A mask needs a picture that it lies on: connect an image, or no mask.")
     height, width = picture.shape[1:3]
     mask = as_mask(mask, height, width, len(picture))
-    if any(not isinstance(step.lens, Whole) for step in plan.steps):
+    if any(step.lens != Whole() for step in plan.steps):
         raise ValueError("This plan brings its own masks, crops or sizes: disconnect the mask.")
     name = content_hash(mask)
     lens = Masked(name, name)
@@ -224,23 +198,30 @@ def masked_plan(plan: Plan, picture: Tensor | None, mask: Tensor | None) -> Plan
 
 
 def describe(
-    request: Request,
-    picture: Tensor | None,
-    drift: Drift | None,
-    known: Mapping[str, Identity],
-    negative: list[str],
+    request: Request, picture: Tensor | None, known: Mapping[str, Identity], negative: list[str]
 ) -> dict[str, Any]:
     """All but the steps that the pictures of a run depend on, as a JSON value.
 
-    `known` are the identities of what is connected, `negative` the files that the negative prompt names.
+    It is made of the fields of what the sampler and the engine are given, whatever fields these have. `known`
+    are the identities of what is connected, `negative` the files that the negative prompt names.
     """
+    sampling, size = _fields(request.sampling), request.sampling.size
+    del sampling["size"]
     return {
-        "environment": environment(request.model.load_device),
+        "environment": environment(request.models.model.load_device),
         **{name: {"key": identity.key, **identity.parts} for name, identity in known.items()},
-        "negative": [request.negative, negative],
-        "sampler": request.sampler_name,
-        "scheduler": request.scheduler,
-        "start": [request.height, request.width] if picture is None else content_hash(picture),
+        **sampling,
+        "files of negative": negative,
+        "start": list(size) if picture is None else content_hash(picture),
         "memory": request.memory.to_json(),
-        "drift": drift and live.fingerprint([drift.lock, drift.picture, drift.mask]),
+        "drift": request.drift
+        and {
+            name: live.fingerprint([value]) if isinstance(value, Tensor) else value
+            for name, value in _fields(request.drift).items()
+        },
     }
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass as they are: tensors and models are not copied."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}

@@ -26,42 +26,59 @@ SAMPLERS: list[str] = comfy.samplers.KSampler.SAMPLERS
 SCHEDULERS: list[str] = comfy.samplers.KSampler.SCHEDULERS
 
 
+@dataclass(frozen=True)
+class Models:
+    """The user's models, as they are connected to ISI Iterate, and what conditions them."""
+
+    model: Any
+    clip: Any
+    vae: Any
+    conditioner: Conditioner | None = None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How each step is sampled, apart from what its plan says.
+
+    `size` is the (height, width) in pixels of a text-to-image first step; with a picture it means nothing.
+    """
+
+    negative: str
+    sampler: str
+    scheduler: str
+    size: tuple[int, int]
+
+
 @dataclass
 class StepSampler:
     """The engine's `Sampler` on the user's models.
 
-    `size` is the (height, width) of a text-to-image first step. Prompts that the plan repeats are encoded
-    once, and dropped after their last use so that long plans stay small.
+    Prompts that the plan repeats are encoded once, and dropped after their last use so that long plans stay
+    small.
     """
 
     plan: Plan
-    model: Any
-    clip: Any
-    vae: Any
-    negative: str
-    sampler_name: str
-    scheduler: str
-    size: tuple[int, int]
-    conditioner: Conditioner | None
+    models: Models
+    sampling: Sampling
     extras: Extras
     progress: Progress
     _encoded: dict[str, list] = field(default_factory=dict)
 
     def check(self, picture: Tensor | None) -> None:
         """Raises ValueError, before anything is sampled, for models that do not fit together or the plan."""
-        wants = self.model.get_model_object("latent_format").latent_channels
+        wants = self.models.model.get_model_object("latent_format").latent_channels
         needs: list[Needs | None] = [Needs("the model", channels=wants)]
-        for conditioner in chain(self.conditioner):
-            needs.append(conditioner.needs(self.model))
+        for conditioner in chain(self.models.conditioner):
+            needs.append(conditioner.needs(self.models.model))
         self._hold(needs, picture is not None)
-        for conditioner in chain(self.conditioner):
-            conditioner.check(self.model, self.vae, self.plan)
-        height, width = self.size if picture is None else picture.shape[1:3]
+        for conditioner in chain(self.models.conditioner):
+            conditioner.check(self.models.model, self.models.vae, self.plan)
+        height, width = self.sampling.size if picture is None else picture.shape[1:3]
         batch, need = 1 if picture is None else len(picture), 0
         for number, step in enumerate(self.plan.steps, 1):
             for does, value in (bound(extra, self.extras) for extra in step.extras):
                 self._hold([does.needs(value)], picture is not None or number > 1)
-                does.check(value, self.model, self.vae)
+                does.check(value, self.models.model, self.models.vae)
             view = step.lens.view_size(height, width)
             if min(view) < 1:
                 raise ValueError(f"Step {number} of the plan works on an empty picture: check its size.")
@@ -71,7 +88,7 @@ class StepSampler:
 
     def _hold(self, needs: Iterable[Needs | None], has_picture: bool) -> None:
         for one in filter(None, needs):
-            one.check(self.vae, has_picture)
+            one.check(self.models.vae, has_picture)
 
     def __call__(self, index: int, step: Step, view: View | None, latent: Tensor | None) -> Sampled:
         """Samples one step of the plan. Raises ValueError where the sampler returns no finite picture."""
@@ -81,18 +98,18 @@ class StepSampler:
                 view = does.prepare(view, value)
         moment = self._moment(index, step, view, latent)
         start = None if view is None else moment.latent["samples"]
-        for conditioner in chain(self.conditioner):
+        for conditioner in chain(self.models.conditioner):
             moment = conditioner.condition(moment)
         for does, value in extras:
             moment = does.patch(moment, value)
-        samples = sample(moment, self.sampler_name, self.scheduler, self.progress.callback())
+        samples = sample(moment, self.sampling, self.progress.callback())
         if not torch.isfinite(samples).all():
             raise ValueError(
                 f"Iteration {index + 1} came out of the sampler as NaN or infinity; the iterations before it "
                 "are kept. Try another sampler, a lower cfg, or run the model in fp32."
             )
-        height, width = self.size if view is None else view.pixels.shape[1:3]
-        pixels = decode(self.vae, samples)[:, :height, :width]
+        height, width = self.sampling.size if view is None else view.pixels.shape[1:3]
+        pixels = decode(self.models.vae, samples)[:, :height, :width]
         if view is not None:
             if view.pixels.shape[-1] > 3:
                 pixels = torch.cat([pixels, view.pixels[..., 3:]], -1)
@@ -101,14 +118,15 @@ class StepSampler:
         return Sampled(pixels, samples, start)
 
     def _moment(self, index: int, step: Step, view: View | None, latent: Tensor | None) -> Moment:
-        ratio = self.vae.spacial_compression_encode()
+        vae = self.models.vae
+        ratio = vae.spacial_compression_encode()
         pixels = None if view is None else pad(view.pixels, ratio)
         if latent is not None:
             samples = latent
         elif pixels is not None:
-            samples = self.vae.encode(pixels[..., :3])
+            samples = vae.encode(pixels[..., :3])
         else:
-            samples = empty_latent(self.model, *self.size, ratio)
+            samples = empty_latent(self.models.model, *self.sampling.size, ratio)
         start: dict[str, Any] = {"samples": samples}
         if view is not None and view.mask is not None:
             # The host's own reduction of masks loses thin strokes.
@@ -116,18 +134,20 @@ class StepSampler:
         if view is None:
             # Nothing to start from: the whole way from noise, whatever the plan says.
             step = replace(step, denoise=1.0)
-        positive, negative = self._encode(index, step.prompt), self._encode(index, self.negative)
-        return Moment(index, step, self.model, self.vae, positive, negative, start, pixels)
+        positive = self._encode(index, step.prompt)
+        negative = self._encode(index, self.sampling.negative)
+        return Moment(index, step, self.models.model, vae, positive, negative, start, pixels)
 
     def _encode(self, index: int, text: str) -> list:
         if text not in self._encoded:
-            kept = {step.prompt for step in self.plan.steps[index:]} | {self.negative}
+            kept = {step.prompt for step in self.plan.steps[index:]} | {self.sampling.negative}
             self._encoded = {t: c for t, c in self._encoded.items() if t in kept}
-            self._encoded[text] = self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
+            clip = self.models.clip
+            self._encoded[text] = clip.encode_from_tokens_scheduled(clip.tokenize(text))
         return self._encoded[text]
 
 
-def sample(moment: Moment, sampler_name: str, scheduler: str, callback: Any) -> Tensor:
+def sample(moment: Moment, sampling: Sampling, callback: Any) -> Tensor:
     """What the host's KSampler node does, with our callback and without touching the global RNG."""
     step, model = moment.step, moment.model
     latent = comfy.sample.fix_empty_latent_channels(model, moment.latent["samples"])
@@ -135,9 +155,9 @@ def sample(moment: Moment, sampler_name: str, scheduler: str, callback: Any) -> 
         # KSampler seeds the global RNG, and a few samplers draw from it.
         noise = comfy.sample.prepare_noise(latent, step.seed, moment.latent.get("batch_index"))
         return comfy.sample.sample(
-            model, noise, step.steps, step.cfg, sampler_name, scheduler, moment.positive, moment.negative,
-            latent, denoise=step.denoise, noise_mask=moment.latent.get("noise_mask"), callback=callback,
-            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=step.seed,
+            model, noise, step.steps, step.cfg, sampling.sampler, sampling.scheduler, moment.positive,
+            moment.negative, latent, denoise=step.denoise, noise_mask=moment.latent.get("noise_mask"),
+            callback=callback, disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=step.seed,
         )  # fmt: skip
 
 

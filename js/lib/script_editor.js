@@ -143,6 +143,11 @@ export function scriptWidget(node, name, [, options = {}]) {
       if (area.value.length <= LONG_TEXT) read();
       else timer = setTimeout(read, PAUSE_MS);
     });
+    // Chromium's Ctrl+Z takes back what was last typed in the page, wherever the focus is: beside the page's own undo,
+    // which then takes that back.
+    lifetime.listen(area, "beforeinput", (event) => {
+      if (event.inputType.startsWith("history") && document.activeElement !== area) event.preventDefault();
+    });
     lifetime.listen(area, "scroll", align);
     lifetime.listen(asRun, "click", () => showTable(table.hidden));
     lifetime.listen(list, "click", (event) => goTo(event.target.closest("li")));

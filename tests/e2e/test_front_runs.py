@@ -20,6 +20,11 @@ ARRANGE = """() => {
   app.canvas.ds.offset = [120, 160];
   app.canvas.setDirty(true, true);
 }"""
+# Counts what the browser's own undo does to a text that has no focus.
+NATIVE_UNDO = """() => {
+  window.undone = 0;
+  document.addEventListener("input", event => { window.undone += event.inputType === "historyUndo"; }, true);
+}"""
 SETTLE = "async () => { for (let n = 0; n < 30; n++) await new Promise(requestAnimationFrame); }"
 # The places of all nodes as they are drawn, titles included, in pixels of the window.
 BOXES = """() => app.canvas.graph.nodes.map(node => {
@@ -127,8 +132,10 @@ def test_undo_after_a_run_undoes_the_last_edit_and_the_strip_stays(page, finishe
     page.evaluate(SETTLE)
     page.page.mouse.click(1200, 900)
     page.page.locator("canvas#graph-canvas").focus()
+    page.evaluate(NATIVE_UNDO)
     page.page.keyboard.press("Control+z")
     expect(text).to_have_value("red; <b>green</b>; blue")
+    assert page.evaluate("window.undone") == 0
     expect(cells(page)).to_have_count(3)
     expect(cells(page).nth(2)).to_have_attribute("title", f"3. yellow {page.run_name}")
 
