@@ -153,11 +153,12 @@ def foreign_hands() -> list[str]:
 
 def _foreign(thing: Any) -> str:
     """Who wrote a function that hangs in ComfyUI's own modules; empty for ComfyUI and installed libraries."""
-    code_of = getattr(getattr(thing, "__func__", thing), "__code__", None)
-    if not isinstance(code_of, types.CodeType):
-        return ""
-    written = _foreign_file(code_of.co_filename)
-    return written and f"{_full_name(getattr(thing, '__func__', thing))} {written}"
+    if type(thing) is not types.FunctionType:  # most are, and this looks at thousands
+        thing = getattr(thing, "__func__", thing)
+        if not isinstance(getattr(thing, "__code__", None), types.CodeType):
+            return ""
+    written = _foreign_file(thing.__code__.co_filename)
+    return written and f"{_full_name(thing)} {written}"
 
 
 @functools.cache

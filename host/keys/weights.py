@@ -42,16 +42,27 @@ def sample(patcher: comfy.model_patcher.ModelPatcher) -> str:
     slots = _slots.get(model)
     if slots is None:
         slots = _slots[model] = _slots_of(model, getattr(patcher, "object_patches_backup", {}))
+    kept = _before_patches(patcher)
     # Read device by device: a value at a time would wait for a GPU thousands of times.
-    groups: dict[tuple[torch.device, torch.dtype], list[tuple[int, Tensor]]] = {}
+    groups: dict[tuple[torch.device, torch.dtype], tuple[list[int], list[Tensor]]] = {}
     for index, (name, holder, key) in enumerate(slots):
-        values = _spots(_before_patches(patcher, name, holder.get(key)))
-        if values is not None:
-            groups.setdefault((values.device, values.dtype), []).append((index, values))
+        weight = kept[name] if name in kept else holder.get(key)
+        # Quantised layouts and the like are classes of their own.
+        if type(weight) is not nn.Parameter and type(weight) is not Tensor:
+            continue
+        count = weight.numel()
+        if weight.is_meta or not count:
+            continue
+        if weight.is_contiguous():
+            values = weight.as_strided((SPOTS,), ((count - 1) // (SPOTS - 1),))
+        else:
+            values = weight.flatten()[torch.linspace(0, count - 1, SPOTS).long()]
+        indices, parts = groups.setdefault((values.device, values.dtype), ([], []))
+        indices.append(index)
+        parts.append(values)
     found = torch.full((len(slots), SPOTS), torch.nan, dtype=torch.float64)
-    for parts in groups.values():
-        indices = torch.tensor([index for index, _ in parts])
-        found[indices] = torch.stack([values for _, values in parts]).cpu().double()
+    for indices, parts in groups.values():
+        found[torch.tensor(indices)] = torch.cat(parts).view(-1, SPOTS).cpu().double()
     return hashlib.blake2b(found.numpy().tobytes(), digest_size=16).hexdigest()
 
 
@@ -73,22 +84,7 @@ def _slots_of(model: nn.Module, replaced: dict[str, Any]) -> list[tuple[str, dic
     return sorted(slots, key=lambda slot: slot[0])
 
 
-def _before_patches(patcher: Any, name: str, weight: Tensor | None) -> Tensor | None:
-    """A parameter without the LoRAs that the host may have put on it in place."""
-    kept = getattr(patcher, "hook_backup", {}).get(name)
-    if kept is not None:
-        return kept[0]
-    kept = getattr(patcher, "backup", {}).get(name)
-    return weight if kept is None else kept.weight
-
-
-def _spots(weight: Tensor | None) -> Tensor | None:
-    """`SPOTS` values of a plain tensor in memory; None for all others."""
-    if weight is None or type(weight) not in (Tensor, nn.Parameter) or weight.is_meta or not weight.numel():
-        return None
-    count = weight.numel()
-    if not weight.is_contiguous():
-        flat = weight.flatten()
-        return flat[torch.linspace(0, count - 1, SPOTS).long()]
-    stride = (count - 1) // (SPOTS - 1)
-    return torch.as_strided(weight, (SPOTS,), (stride,), weight.storage_offset())
+def _before_patches(patcher: Any) -> dict[str, Tensor]:
+    """Parameters that the host has put LoRAs on in place, as they were before."""
+    kept = {name: backup.weight for name, backup in getattr(patcher, "backup", {}).items()}
+    return kept | {name: backup[0] for name, backup in getattr(patcher, "hook_backup", {}).items()}

@@ -82,19 +82,24 @@ export function addRunView(node) {
     status.classList.toggle("isi-wrong", trouble);
   }
 
-  /** That the strip takes room, or a picture gives it back, is no step to undo either. */
+  /** That the strip takes room, or gives it back, is no step to undo either. */
   function tellSize() {
-    afterFrames(MEASURED, () => {
-      const record = recordOf(node);
-      if (record?.size) record.size = [...node.size];
-    });
+    const record = isOpening() ? null : recordOf(node);
+    if (record?.size) record.size = [...node.size];
   }
+
+  // The classic renderer makes room when it next draws the node, whenever that is; what a user drags has a step.
+  const onResize = node.onResize;
+  node.onResize = function (...size) {
+    onResize?.apply(this, size);
+    if (app.canvas?.resizing_node !== node) tellSize();
+  };
 
   function grow() {
     const hasItems = !holder.classList.toggle("isi-empty", !items.length);
     if (hasItems === hadItems) return;
     hadItems = hasItems;
-    tellSize();
+    afterFrames(MEASURED, tellSize); // Nodes 2.0
   }
 
   function draw() {
@@ -248,7 +253,6 @@ export function addRunView(node) {
     node.widgets[at].onRemove?.();
     node.widgets.splice(at, 1);
     node.setSize([node.size[0], Math.max(node.computeSize()[1], Math.min(node.size[1], sizeBefore[1]))]);
-    tellSize();
   }
 
   /** Samples again from an iteration on: once, the widget is as it was afterwards. */
