@@ -1,8 +1,9 @@
-"""What the front end asks the server about runs and model files. Read only."""
+"""What the front end asks the server about runs and model files; it writes stars, and nothing else."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from server import PromptServer
 from .keys.identity import watch_files
 from .loop import gallery
 from .loop.home import request_user, watch_users
+from .loop.stars import LARGEST, write_stars
 from .models import model_files
 
 log = logging.getLogger("isi")
@@ -44,6 +46,20 @@ async def get_run(request: web.Request) -> web.Response:
     return await _answer(look)
 
 
+async def post_stars(request: web.Request) -> web.Response:
+    """POST /isi/stars/{name} with `{"add": [...], "remove": [...]}`: `write_stars` for who asks."""
+    try:
+        body = await request.content.read(LARGEST + 1)
+        change = json.loads(body) if len(body) <= LARGEST else None
+    except (ValueError, RecursionError):
+        change = None
+
+    def star() -> dict[str, Any]:
+        return {"starred": write_stars(request.match_info["name"], change, request_user(request))}
+
+    return await _answer(star)
+
+
 def _number(asked: Mapping[str, str], name: str, default: int) -> int:
     """A whole number of a query. Raises ValueError for anything else."""
     text = asked.get(name, str(default))
@@ -72,3 +88,4 @@ def register() -> None:
     routes = PromptServer.instance.routes
     routes.get("/isi/runs/{name}")(get_run)
     routes.get("/isi/model")(get_model)
+    routes.post("/isi/stars/{name}")(post_stars)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import torch
 from comfy_api.latest import io
 
@@ -43,14 +45,14 @@ class RunImages(io.ComfyNode):
         numbers = range(first, (last or len(run)) + 1, every)
         if not numbers or numbers[-1] > len(run):
             raise ValueError(f"The run has iterations 1 to {len(run)}, but {first} to {last} was asked for.")
-        start = run.load(first).tensors["picture"]
+        pictures = run.pictures(numbers)
+        start = next(pictures)
         need_room(
             len(numbers) * start.nbytes, f"A batch of {len(numbers):,} iterations",
             "ask for fewer, or for every n-th; ISI Contact Sheet shows all of them",
         )  # fmt: skip
         batch = start.new_empty(len(numbers), *start.shape)
-        for number, target in zip(numbers, batch, strict=True):
-            picture = run.load(number).tensors["picture"]
+        for picture, target in zip(chain([start], pictures), batch, strict=True):
             if picture.shape != start.shape:
                 raise ValueError(
                     f"The iterations asked for have several sizes ({_size(start)}, {_size(picture)}), which "
@@ -150,7 +152,7 @@ class ContactSheet(io.ComfyNode):
             steps = run.plan.steps
             names = [(step.label or step.prompt)[: LONGEST_LABEL + 1] for step in steps[: len(run)]]
             texts = [f"{n}. {name}" for n, name in enumerate(names, 1)]
-            pictures = (run.load(n).tensors["picture"][0] for n in range(1, len(run) + 1))
+            pictures = (each[0] for each in run.pictures(range(1, len(run) + 1)))
         else:
             texts = [str(n) for n in range(1, len(images) + 1)]
             pictures = iter(images)

@@ -11,9 +11,11 @@ import io
 import json
 import random
 import struct
+import tempfile
 import zipfile
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +28,8 @@ from isi.core.models.pickle_header import read_pickle
 from isi.core.models.safetensors_header import HeaderError, read_header
 from isi.core.pictures.canvas import Canvas
 from isi.core.pictures.crop import Crop
+from isi.core.store.entries import DamagedEntry, Entry, encode
+from isi.core.store.store import Store
 from safetensors.torch import save
 
 from .core.models.header_vectors import gguf_start, safetensors_start, vectors
@@ -254,10 +258,54 @@ def scripts(rng: random.Random) -> None:
         assert error.reason and error.line >= 1 and error.column >= 1
 
 
+ENTRY_KEY = "ab" * 16
+
+
+def sound_entry() -> Entry:
+    """An iteration that a run may have left."""
+    values = torch.rand(300, generator=torch.Generator().manual_seed(3))
+    picture, latent = values[:192].view(1, 8, 8, 3), values[192:208].view(1, 4, 2, 2)
+    return Entry({"picture": picture, "latent": latent, "next_picture": 1 - picture}, {"change": 0.25})
+
+
+def spoilt_entry(rng: random.Random) -> bytes:
+    """The file of that iteration, broken, or with a strange header."""
+    data = b"".join(encode(ENTRY_KEY, sound_entry()))
+    if rng.random() < 0.5:
+        return broken(data, rng)
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    note = json.loads(header["__metadata__"]["isi"])
+    if rng.random() < 0.5:
+        header["__metadata__"]["isi"] = json.dumps(strange(note, rng))
+    else:
+        header = strange(header, rng)
+    text = dumped(header, rng)
+    return struct.pack("<Q", len(text)) + text + data[8 + length :]
+
+
+def entries(rng: random.Random) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder), 1 << 26)
+        path = Path(folder, ENTRY_KEY[:2], f"{ENTRY_KEY}.safetensors")
+        path.parent.mkdir()
+        path.write_bytes(spoilt_entry(rng))
+        try:
+            found = store.get(ENTRY_KEY)
+        except DamagedEntry as error:
+            sentence(error)
+            assert not path.exists()
+            return
+        assert found is not None
+        for name, tensor in sound_entry().tensors.items():
+            assert torch.equal(found.tensors[name], tensor)
+
+
 TARGETS: dict[str, Callable[[random.Random], None]] = {
     "safetensors": safetensors,
     "gguf": gguf,
     "pickles": pickles,
     "plans": plans,
+    "entries": entries,
     "scripts": scripts,
 }

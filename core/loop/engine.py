@@ -15,17 +15,19 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor
 
+from ..store.entries import DamagedEntry, Entry
+from ..store.store import Store
 from .drift import DriftLock, match_statistics
 from .lens import View
 from .memory import Memory, blend
 from .plan import Plan, Step, canonical
 from .settle import Settle, change, settled
-from .store import DamagedEntry, Entry, Store
 
 VERSION = 1
 """Part of every key: raise it when the same job would give other pictures than before."""
@@ -159,47 +161,75 @@ def iterate(
     Whatever `sample` raises (an interrupt, out of memory) passes through: every finished iteration is in
     the store by then.
     """
-    todo = pending(keys, store, redo_from)
-    state: _State | None = _first_state(job)
-    entry: Entry | None = None
-    changes: list[float] = []
-    for index, (step, key) in enumerate(zip(job.plan.steps, keys, strict=True)):
-        began = time.perf_counter()
-        if index in todo:
-            if state is None:
-                state = _load_state(job, _load(store, keys[index - 1]))
-            entry, state = _advance(job, index, step, state, sample)
-            store.put(key, entry)
-        else:
-            entry = state = None
+    done, entry = resume(job, keys, store, redo_from)
+    changes = [_change(store, key) for key in keys[:done]] if job.settle else []
+    for count in range(1, done):
+        if job.settle and settled(job.settle, changes[:count]):
+            # It came to rest before what the store has: a gentler threshold made that.
+            keys = keys[:count]
+            done, entry = resume(job, keys, store)
+            changes = changes[:done]
+            break
+    state = _first_state(job) if entry is None else _load_state(job, entry)
+    for index, key in enumerate(keys[:done]):
+        held = entry if index == done - 1 else None
+        listen(Iteration(index, job.plan.steps[index], key, True, 0.0, _picture(store, key, held)))
+    for index, key in enumerate(keys[done:], done):
+        if job.settle and settled(job.settle, changes):
+            keys = keys[:index]
+            break
+        began, step = time.perf_counter(), job.plan.steps[index]
+        entry, state = _advance(job, index, step, state, sample)
+        store.put(key, entry)
         seconds = time.perf_counter() - began
-        listen(Iteration(index, step, key, entry is None, seconds, _picture(store, key, entry)))
-        if job.settle:
-            changes.append(_change(store, key, entry))
-            if settled(job.settle, changes):
-                keys = keys[: index + 1]
-                break
-    entry = entry or _load(store, keys[-1])
+        listen(Iteration(index, step, key, False, seconds, _picture(store, key, entry)))
+        changes.append(entry.facts["change"])
+    if entry is None:
+        raise ValueError("A run needs at least one step.")
     return Outcome(entry.tensors["picture"], entry.tensors["latent"], len(keys))
 
 
-def pending(keys: Sequence[str], store: Store, redo_from: int = 0) -> set[int]:
-    """The steps that must be sampled: all after the last good entry, damaged ones before it, and all from
-    `redo_from` (from 1; 0: none) on.
+def resume(job: Job, keys: Sequence[str], store: Store, redo_from: int = 0) -> tuple[int, Entry | None]:
+    """How many first steps need no sampling, and the entry to go on from: the last that the store can prove.
 
-    Entries that the store has dropped for room are left alone where a later one is good, so that a run
-    larger than the store is not made over and over again. A step to be made needs the one before it.
+    With `redo_from` (from 1; 0: nowhere) it is one before that step. Only this entry is read whole, and what
+    proves damaged is removed. Entries before it may be gone: a run larger than the store is not made over
+    and over again.
     """
-    states = [_condition(store, key) for key in keys]
-    last = max((i for i, state in enumerate(states) if state == "good"), default=-1)
-    redone = redo_from - 1 if redo_from else len(keys)
-    todo = {i for i, state in enumerate(states) if i > last or i >= redone or state == "damaged"}
-    for index in sorted(todo):
-        before = index - 1
-        while before >= 0 and states[before] != "good" and before not in todo:
-            todo.add(before)
-            before -= 1
-    return todo
+    sizes = _sizes(job)
+    for count in range(redo_from - 1 if redo_from else len(keys), 0, -1):
+        with suppress(DamagedEntry):
+            entry = store.get(keys[count - 1])
+            if entry is None:
+                continue
+            if _suits(job, entry, sizes[count - 1] if sizes else None):
+                return count, entry
+            store.remove(keys[count - 1])
+    return 0, None
+
+
+def _sizes(job: Job) -> list[tuple[int, int]]:
+    """Height and width of the picture after each step; empty where only the sampler knows."""
+    if job.picture is None:
+        return []
+    sizes, size = [], (job.picture.shape[1], job.picture.shape[2])
+    for step in job.plan.steps:
+        size = step.lens.size(*size)
+        sizes.append(size)
+    return sizes
+
+
+def _suits(job: Job, entry: Entry, size: tuple[int, int] | None) -> bool:
+    """Whether an entry has all that this job's next step starts from, in the right size."""
+    needed = {"next_picture"}
+    if job.memory.carry == "latent":
+        needed.add("next_latent")
+    if job.memory.blend == "anchor" and _own_init(job):
+        needed.add("init")
+    if job.drift and _first_state(job).reference is None:
+        needed.add("reference")
+    fits = size is None or tuple(entry.tensors["picture"].shape[1:3]) == size
+    return fits and needed <= entry.tensors.keys()
 
 
 def _advance(job: Job, index: int, step: Step, state: _State, sample: Sampler) -> tuple[Entry, _State]:
@@ -249,19 +279,22 @@ def _first_state(job: Job) -> _State:
 
 
 def _entry(job: Job, picture: Tensor, latent: Tensor, following: _State, facts: dict) -> Entry:
-    """What must be on disk to show this iteration and to go on from it; nothing twice."""
+    """What must be on disk to show this iteration and to go on from it; the store writes nothing twice."""
     tensors = {"picture": picture, "latent": latent}
-    if following.picture is not picture and following.picture is not None:
+    if following.picture is not None:
         tensors["next_picture"] = following.picture
-    if following.latent is not None and following.latent is not latent:
+    if following.latent is not None:
         tensors["next_latent"] = following.latent
-    own_init = job.memory.carry == "latent" or following.init is not job.picture
-    if job.memory.blend == "anchor" and following.init is not None and own_init:
+    if job.memory.blend == "anchor" and following.init is not None and _own_init(job):
         tensors["init"] = following.init
-    given = _first_state(job).reference
-    if job.drift and following.reference is not None and following.reference is not given:
+    if job.drift and following.reference is not None and _first_state(job).reference is None:
         tensors["reference"] = following.reference
     return Entry(tensors, facts)
+
+
+def _own_init(job: Job) -> bool:
+    """Whether the picture that memory is anchored to is one that the run made."""
+    return job.memory.carry == "latent" or job.picture is None
 
 
 def _load_state(job: Job, entry: Entry) -> _State:
@@ -277,13 +310,6 @@ def _load_state(job: Job, entry: Entry) -> _State:
     )
 
 
-def _load(store: Store, key: str) -> Entry:
-    entry = store.get(key)
-    if entry is None:
-        raise RuntimeError("An iteration left the store while this run needed it: queue it again.")
-    return entry
-
-
 def planar(picture: Tensor) -> Tensor:
     """`[B, H, W, C]` laid out in memory as a VAE's decoder leaves it, a plane a channel.
 
@@ -293,25 +319,24 @@ def planar(picture: Tensor) -> Tensor:
     return picture.movedim(-1, 1).contiguous().movedim(1, -1)
 
 
-def _picture(store: Store, key: str, entry: Entry | None) -> Callable[[], Tensor | None]:
+def _picture(store: Store, key: str, held: Entry | None) -> Callable[[], Tensor | None]:
     def load() -> Tensor | None:
-        found = entry or store.get(key)
-        return found.tensors["picture"] if found else None
+        try:
+            entry = held or store.get(key, ["picture"])
+        except DamagedEntry:
+            return None
+        return entry.tensors["picture"] if entry else None
 
     return load
 
 
-def _change(store: Store, key: str, entry: Entry | None) -> float:
+def _change(store: Store, key: str) -> float:
     """How much an iteration changed the picture; infinite where the store no longer knows."""
-    found = entry or store.get(key)
-    return found.facts["change"] if found else math.inf
-
-
-def _condition(store: Store, key: str) -> str:
     try:
-        return "missing" if store.get(key) is None else "good"
+        change = (store.facts(key) or {}).get("change")
     except DamagedEntry:
-        return "damaged"
+        change = None
+    return change if isinstance(change, float) else math.inf
 
 
 def _hash(value: Any) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import folder_paths
 
-from ...core.loop.store import write_atomic
+from ...core.store.disk import write_atomic
 
 WHOLE = 64 << 20
 """Files up to this many bytes are read whole."""

@@ -22,7 +22,7 @@ def why_again(environment: Any, plan: Plan) -> list[str]:
     """
     step = plan.steps[0].to_json()
     for path in newest_first(home() / "runs")[:LOOKED_AT]:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, RecursionError):
             if path.stat().st_size > LARGEST:
                 continue
             value = read_manifest(path)

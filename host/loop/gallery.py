@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import folder_paths
+import numpy as np
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from ...core.loop.engine import planar
-from ...core.loop.plan import Plan
-from ...core.loop.store import DamagedEntry, Entry, Store, write_atomic
+from ...core.loop.plan import Plan, content_hash
+from ...core.loop.room import need_room
+from ...core.store.disk import sweep, write_atomic
+from ...core.store.entries import DamagedEntry, Entry, read_tensors
+from ...core.store.manifests import is_run_name
+from ...core.store.store import DEFAULT_LIMIT, KEY, Store
 from .home import home, number_setting
-from .manifest import KEY, find_key, manifest_path, read_manifest, versions, write_manifest
+from .manifest import find_key, manifest_path, read_manifest, versions, write_manifest
+from .progress import say_on_node
+from .stars import read_stars
 
-GIB = 1 << 30
+log = logging.getLogger("isi")
+
+GIB, MOST_GIB = 1 << 30, 1 << 30
+MOST_OF_A_BATCH = 4096
 PAGE = 1000
 """How many iterations of a run the front end is told of at once."""
-NAME = re.compile(r"[^\W_](?:[\w .()-]{0,98}[\w()-])?")
-RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(1, 10))}
 
 
 def check_run_name(name: str) -> None:
     """Raises ValueError for a name that is not a plain folder name on every system."""
-    if name and (not NAME.fullmatch(name) or name.split(".")[0].lower() in RESERVED):
+    if name and not is_run_name(name):
         raise ValueError(
             f"The run_name {name!r} can't be used: expected a folder name of letters, digits, spaces and "
             "._-() that starts with a letter or digit, at most 100 characters, without slashes."
@@ -40,7 +49,15 @@ def check_run_name(name: str) -> None:
 
 def open_store(user: str | None = None) -> Store:
     """The store of finished iterations, with the size that its user set (ISI.StoreGiB, 0 = off)."""
-    return Store(home(user) / "store", int(number_setting("ISI.StoreGiB", 2, user) * GIB))
+    wanted = number_setting("ISI.StoreGiB", DEFAULT_LIMIT // GIB, user)
+    return Store(home(user) / "store", int(min(wanted, MOST_GIB) * GIB))
+
+
+def sweep_leftovers(run: str) -> None:
+    """Removes what killed writers left in the folders that a run of that name writes to."""
+    open_store().sweep()
+    for folder in (home(), home() / "runs", home() / "stars", picture_path(picture_name(run, 0, "")).parent):
+        sweep(folder)
 
 
 @dataclass(frozen=True)
@@ -66,16 +83,39 @@ class Run:
         """Iteration `number`, from 1. Raises ValueError where the run or the store does not have it."""
         if not 1 <= number <= len(self.keys):
             raise ValueError(f"The run {self.name!r} has iterations 1 to {len(self.keys)}, not {number}.")
-        try:
-            entry = open_store().get(self.keys[number - 1])
-        except DamagedEntry:
-            entry = None
+        entry = _stored(self.keys[number - 1])
         if entry is None:
             raise ValueError(
-                f"Iteration {number} of the run {self.name!r} is no longer in the store: queue the run "
-                "again, or raise the store's size in ComfyUI's settings."
+                f"Iteration {number} of the run {self.name!r} is no longer in the store, bit for bit: queue "
+                f"the run again with redo_from {number}, or raise the store's size in ComfyUI's settings."
             )
         return Entry({**entry.tensors, "picture": planar(entry.tensors["picture"])}, entry.facts)
+
+    def pictures(self, numbers: Sequence[int]) -> Iterator[Tensor]:
+        """The pictures `[B, H, W, C]` of some iterations, from 1; what the store has dropped, from its PNG.
+
+        Says on the node and in the log which have 8 bits only. Raises ValueError where one has neither.
+        """
+        rounded = []
+        for number in numbers:
+            key = self.keys[number - 1]
+            entry = _stored(key, ["picture"])
+            if entry is not None:
+                yield planar(entry.tensors["picture"])
+                continue
+            picture = saved_pictures(picture_name(self.name, number - 1, key), key)
+            if picture is None:
+                raise ValueError(
+                    f"Iteration {number} of the run {self.name!r} is neither in the store any more nor in "
+                    f"output/isi: queue the run again with redo_from {number}."
+                )
+            rounded.append(number)
+            yield picture
+        if rounded:
+            say_on_node(
+                f"{len(rounded)} of {len(numbers)} pictures come from the PNG files of the run (8 bits a "
+                f"channel): the store has dropped them (iteration {rounded[0]} to {rounded[-1]})."
+            )
 
     def save(self, version: str) -> None:
         """Writes down which iterations make up this run, so that it can be opened by name.
@@ -92,6 +132,15 @@ class Run:
             "changed": self.changed,
         }
         write_manifest(value, version, self.family or self.name)
+
+
+def _stored(key: str, names: Iterable[str] | None = None) -> Entry | None:
+    """What the store has of an iteration to look at; None where that is not whole."""
+    try:
+        return open_store().get(key, names, first_version=True)
+    except DamagedEntry as error:
+        log.warning("%s: it is no longer used.", error)
+        return None
 
 
 def open_run(name: str, key: str = "") -> tuple[Run, int]:
@@ -135,18 +184,33 @@ def _manifest(name: str) -> dict[str, Any]:
 
 def _run(value: Mapping[str, Any]) -> Run:
     name = value["name"]
-    assets = manifest_path(name).with_suffix(".safetensors")
-    # Read, not mapped: Windows could not write the file again as long as it is.
-    plan = Plan.from_json(value["plan"], load(assets.read_bytes()) if assets.is_file() else {})
-    return Run(name, tuple(value["keys"]), plan, value.get("family", name), value.get("environment"))
+    plan = Plan.from_json(value["plan"], _masks(name))
+    return Run(name, tuple(value["keys"]), plan, value["family"], value.get("environment"))
+
+
+def _masks(name: str) -> dict[str, Tensor]:
+    """The masks beside a manifest. They are named by their content, and one that is another is left out."""
+    path = manifest_path(name).with_suffix(".safetensors")
+    if not path.is_file():
+        return {}
+    size = path.stat().st_size
+    need_room(size, f"The file of masks of the run {name!r}", "queue the run again to write it anew")
+    try:
+        with path.open("rb") as file:
+            found = read_tensors(file, size)
+    except (DamagedEntry, OSError) as error:
+        log.warning("The masks of the run %r can't be used: the file %s.", name, error)
+        return {}
+    return {each: mask for each, mask in found.items() if content_hash(mask) == each}
 
 
 def overview(name: str, first: int = 1, count: int = PAGE, user: str | None = None) -> dict[str, Any]:
     """What the front end shows of a run: how many iterations it has, and those whose picture is on disk.
 
     Only iterations `first` to `first + count - 1` are looked at; `next` is where to go on, or None.
-    `versions` are the run's earlier versions, newest first, in the same form, with the time (s) when each was
-    `saved`; `changed` says what differed from the run before where it was made anew. Raises ValueError where
+    The first page has more: `versions` are the run's earlier versions, newest first, in the same form, with
+    the time (s) when each was `saved`; `changed` says what differed from the run before where it was made anew;
+    `starred` are the file names of pictures with a star, None where nobody gave one. Raises ValueError where
     there is no such run, or none of its pictures.
     """
     check_run_name(name)
@@ -161,8 +225,11 @@ def overview(name: str, first: int = 1, count: int = PAGE, user: str | None = No
     shown = _shown(value, first, count)
     if not shown["iterations"] and first == 1 and shown["next"] is None:
         raise ValueError(f"The pictures of the run {name!r} are no longer in output/isi: queue it again.")
+    if first > 1:
+        return shown
     earlier = [_shown(each, first, count) | {"saved": each["saved"]} for each in versions(value, user)]
-    return shown | {"changed": value.get("changed") or [], "versions": earlier}
+    more = {"changed": value["changed"], "versions": earlier, "starred": read_stars(name, user)}
+    return shown | more
 
 
 def _shown(value: Mapping[str, Any], first: int, count: int) -> dict[str, Any]:
@@ -189,7 +256,7 @@ def _shown(value: Mapping[str, Any], first: int, count: int) -> dict[str, Any]:
 def run_stamp(name: str) -> str:
     """Changes when the run of that name changes on disk."""
     path = manifest_path(name)
-    return f"{path.stat().st_mtime_ns}" if NAME.fullmatch(name) and path.is_file() else ""
+    return f"{path.stat().st_mtime_ns}" if is_run_name(name) and path.is_file() else ""
 
 
 def picture_name(run: str, index: int, key: str) -> dict[str, str]:
@@ -201,6 +268,29 @@ def picture_path(name: Mapping[str, str], batch: int = 0) -> Path:
     """The file behind `picture_name`; further pictures of a batch have their number in the name."""
     path = Path(folder_paths.get_output_directory()) / name["subfolder"] / name["filename"]
     return path.with_stem(f"{path.stem}-{batch + 1}") if batch else path
+
+
+def saved_pictures(name: Mapping[str, str], key: str) -> Tensor | None:
+    """The pictures `[B, H, W, 3 or 4]` that were saved of the iteration `key`; None where they are damaged."""
+    pictures = []
+    try:
+        for batch in range(MOST_OF_A_BATCH):
+            path = picture_path(name, batch)
+            if batch and not path.is_file():
+                break
+            with Image.open(path, formats=["PNG"]) as image:
+                story = json.loads(image.info.get("isi", "{}"))
+                if image.mode not in ("RGB", "RGBA") or story.get("key", key) != key:
+                    return None
+                size = image.width * image.height * 4 * len(image.mode)
+                need_room(size, f"The picture {path.name}", "close other programs")
+                pictures.append(torch.from_numpy(np.array(image)).float() / 255)
+        return torch.stack(pictures)
+    except (OSError, SyntaxError, TypeError, AttributeError, RuntimeError, RecursionError):
+        return None
+    except (ValueError, Image.DecompressionBombError) as error:
+        log.warning("The picture %s can't be read: %s", name["filename"], error)
+        return None
 
 
 def save_pictures(name: Mapping[str, str], pictures: Tensor, notes: Mapping[str, str]) -> None:

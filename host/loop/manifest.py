@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ...core.loop.store import write_atomic
+from ...core.store.disk import read_bounded, write_atomic
+from ...core.store.manifests import LARGEST, VERSION, check_manifest, unreadable
 from .home import home
 
-VERSION = 2
 MOST_VERSIONS = 20
 MOST_BYTES = 64 << 20
 """Together, the versions of a family take no more than this; the newest stays."""
-KEY = re.compile(r"[0-9a-f]{32}")
-FAMILY = re.compile(r"@[0-9a-f]{16}")
-"""An unnamed family, by the root of its keys; no run can have such a name."""
 
 
 def manifest_path(name: str, user: str | None = None) -> Path:
@@ -52,41 +48,19 @@ def write_manifest(value: dict[str, Any], version: str, family: str) -> None:
 
 def read_manifest(path: Path) -> dict[str, Any]:
     """A manifest whose name, keys and steps are what they should be. Raises OSError or ValueError."""
-    return check_manifest(path.read_bytes(), path.stem)
+    return check_manifest(_read(path), path.stem)
 
 
-def check_manifest(data: bytes, name: str) -> dict[str, Any]:
-    """The manifest that `data` is. Raises ValueError, one sentence, for one that can't be believed."""
+def _read(path: Path) -> bytes:
     try:
-        value = json.loads(data)
-        version = value["version"]
-        if isinstance(version, int) and version > VERSION:
-            raise ValueError("it was made by a newer ISI, so update this one")
-        keys, steps = value["keys"], value["plan"]["steps"]
-        if not (isinstance(keys, list) and isinstance(steps, list) and 0 < len(keys) <= len(steps)):
-            raise ValueError("its keys and steps do not fit together")
-        if not all(isinstance(key, str) and KEY.fullmatch(key) for key in keys):
-            raise ValueError("its keys are no keys")
-        if not all(isinstance(step[text], str) for step in steps for text in ("label", "prompt")):
-            raise ValueError("its steps have no prompts")
-    except KeyError as error:
-        raise _unreadable(name, f"it has no {error}") from error
-    except (TypeError, RecursionError) as error:
-        raise _unreadable(name, "it has values of a wrong type") from error
+        return read_bounded(path, LARGEST)
     except ValueError as error:
-        broken = isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
-        raise _unreadable(name, "it is cut short or no JSON" if broken else str(error)) from error
-    value["name"] = value["name"] if isinstance(value.get("name"), str) else name
-    value["saved"] = value["saved"] if isinstance(value.get("saved"), float) else 0.0
-    return value
+        raise unreadable(path.stem, str(error)) from error
 
 
 def versions(value: dict[str, Any], user: str | None = None) -> Iterator[dict[str, Any]]:
     """Earlier versions of a manifest, newest first; those that can't be read are left out."""
-    family = value.get("family")
-    if not isinstance(family, str) or not (family == value["name"] or FAMILY.fullmatch(family)):
-        return
-    folder = home(user) / "runs" / "versions" / family
+    folder = home(user) / "runs" / "versions" / value["family"]
     for path in newest_first(folder):
         with suppress(OSError, ValueError):
             found = read_manifest(path)
@@ -105,15 +79,11 @@ def find_key(key: str, name: str = "") -> tuple[dict[str, Any], int] | None:
     wanted = key.encode()
     for path in [*named, *rest]:
         with suppress(OSError, ValueError):
-            data = path.read_bytes()
+            data = _read(path)
             if wanted in data:
                 value = check_manifest(data, path.stem)
                 return value, value["keys"].index(key)
     return None
-
-
-def _unreadable(name: str, why: str) -> ValueError:
-    return ValueError(f"What is written down of the run {name!r} can't be used ({why}): queue the run again.")
 
 
 def _stamped(folder: Path) -> list[tuple[int, int, Path]]:

@@ -6,6 +6,8 @@ and their number does not grow with it; previews and finished iterations go out 
 
 from __future__ import annotations
 
+import logging
+
 import comfy.model_management
 import comfy.utils
 import latent_preview
@@ -14,6 +16,8 @@ from comfy_execution.progress import get_progress_state
 from comfy_execution.utils import get_executing_context
 from protocol import BinaryEventTypes
 from server import PromptServer
+
+log = logging.getLogger("isi")
 
 UPDATES = 400
 """Progress updates a run at most."""
@@ -64,6 +68,14 @@ def send_event(name: str, data: dict) -> None:
     context = get_executing_context()
     node, job = (context.node_id, context.prompt_id) if context else (None, None)
     server.send_sync(name, {"node": node, "prompt_id": job} | data, server.client_id)
+
+
+def say_on_node(text: str) -> None:
+    """A sentence in the log, and on the node that is executed, in the page that queued it."""
+    log.warning("%s", text)
+    server, context = PromptServer.instance, get_executing_context()
+    if server.client_id is not None and context is not None:
+        server.send_progress_text(text, context.node_id, server.client_id)
 
 
 def send_preview(preview: tuple) -> None:

@@ -22,7 +22,15 @@ from ..keys import live
 from ..keys.environment import environment
 from ..keys.identity import Identity, files_in, files_of, identities
 from .again import why_again
-from .gallery import Run, check_run_name, open_store, picture_name, picture_path, save_pictures
+from .gallery import (
+    Run,
+    check_run_name,
+    open_store,
+    picture_name,
+    picture_path,
+    save_pictures,
+    sweep_leftovers,
+)
 from .moment import Extras, chain
 from .notes import with_shown
 from .progress import Progress, send_event
@@ -99,6 +107,7 @@ def run_plan(request: Request, extras: Extras, notes: Mapping[str, str]) -> Resu
         log.info("%s is made from its first step on, since this changed: %s", run.name, "; ".join(again))
     run = replace(run, changed=again)
     reporter = Reporter(run, plan, progress, notes, environment)
+    sweep_leftovers(run.name)
     reporter.save_run(run)
     outcome = iterate(job, keys, sampler, store, reporter, request.redo_from)
     if outcome.count < len(keys):

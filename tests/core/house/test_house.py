@@ -13,7 +13,8 @@ FORBIDDEN = {"core": COMFY | {"isi.host", "isi.nodes"}, "host": {"isi.nodes"}, "
 ROOMS = {
     "core": {
         "language": set(),
-        "loop": {"language"},
+        "store": set(),
+        "loop": {"language", "store"},
         "models": set(),
         "fills": {"loop"},
         "pictures": {"loop", "fills"},

@@ -8,12 +8,13 @@ from typing import ClassVar
 import pytest
 import torch
 from isi.core.loop.drift import DriftLock
-from isi.core.loop.engine import Job, Sampled, iterate, pending, root_key, step_keys
+from isi.core.loop.engine import Job, Sampled, iterate, resume, root_key, step_keys
 from isi.core.loop.lens import Lens, Resize, View
 from isi.core.loop.memory import Memory
 from isi.core.loop.plan import Plan, Step
 from isi.core.loop.settle import Settle
-from isi.core.loop.store import DamagedEntry, Store
+from isi.core.store.entries import Entry
+from isi.core.store.store import Store
 
 
 def plan(count: int, **changes) -> Plan:
@@ -131,27 +132,100 @@ def test_keys_see_everything_but_labels():
     assert step_keys(root_key({"model": "a"}), labelled) == keys
 
 
+@pytest.mark.parametrize("redo_from", [0, 1, 3])
 @pytest.mark.parametrize("states", list(itertools.product(["good", "missing", "damaged"], repeat=4)))
-def test_what_is_pending(states):
-    """Against the rule spelled out: all after the last good one; damaged ones; and whatever those need."""
+def test_sampling_goes_on_after_the_newest_good_one_and_nothing_before_it_is_looked_at(
+    tmp_path, states, redo_from
+):
+    """Against the rule spelled out; damaged entries on the way are gone."""
+    store, job, keys = Store(tmp_path, 1 << 28), Job(plan(4)), [f"{i:032x}" for i in range(4)]
+    tensors = {name: torch.rand(1, 4, 4, 3) for name in ("picture", "latent", "next_picture")}
+    for key, state in zip(keys, states, strict=True):
+        if state != "missing":
+            store.put(key, Entry(tensors, {"change": 0.0}))
+        if state == "damaged":
+            path = tmp_path / key[:2] / f"{key}.safetensors"
+            path.write_bytes(path.read_bytes()[:-1] + b"x")
+    end = redo_from - 1 if redo_from else 4
+    good = [i for i in range(end) if states[i] == "good"]
+    wanted = good[-1] + 1 if good else 0
+    done, entry = resume(job, keys, store, redo_from)
+    assert done == wanted and (entry is not None) == bool(good)
+    for i, state in enumerate(states):
+        assert store.has(keys[i]) == (state == "good" or (state == "damaged" and not wanted <= i < end))
 
-    class Fake:
-        def get(self, key):
-            state = states[int(key)]
-            if state == "damaged":
-                raise DamagedEntry
-            return object() if state == "good" else None
 
-    todo = pending([str(i) for i in range(4)], Fake())
-    last = max((i for i in range(4) if states[i] == "good"), default=-1)
-    assert todo >= {i for i in range(4) if i > last or states[i] == "damaged"}
-    for i in todo:
-        assert i == 0 or states[i - 1] == "good" or i - 1 in todo
-        assert states[i] != "good"
-    for i in set(range(4)) - todo:  # nothing is made that nobody needs
-        assert states[i] == "good" or not any(
-            j in todo and all(states[k] != "good" for k in range(i, j)) for j in range(i + 1, last)
-        )
+class Counted(Store):
+    """Notes which entries are read whole, and which by their header."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.whole, self.heads = [], []
+
+    def get(self, key, *more, **named):
+        self.whole.append(key)
+        return super().get(key, *more, **named)
+
+    def facts(self, key):
+        self.heads.append(key)
+        return super().facts(key)
+
+
+@pytest.mark.parametrize("settle", [None, Settle(1e-9, 3)])
+def test_two_hundred_stored_steps_are_not_read_to_make_the_next_one(tmp_path, picture, settle):
+    stored, longer = plan(200), plan(201)
+    go(Job(stored, picture), Affine(noise=0.1), Store(tmp_path, 1 << 28))
+    store, read = Counted(tmp_path, 1 << 28), []
+
+    class First(Affine):
+        def __call__(self, *args):
+            read.append(len([key for key in store.whole if store.has(key)]))
+            return super().__call__(*args)
+
+    sampler = First(noise=0.1)
+    _, heard = go(Job(longer, picture, settle=settle), sampler, store)
+    assert sampler.calls == [200] and [i.reused for i in heard] == [True] * 200 + [False]
+    assert read == [1]
+    assert len(store.heads) == (200 if settle else 0)
+
+
+def test_what_leaves_the_store_under_way_is_not_missed(tmp_path, picture):
+    """Another process may remove any entry at any moment after the first look."""
+    whole, _ = go(Job(plan(6), picture), Affine(noise=0.1), Store(tmp_path / "a", 1 << 28))
+    store = Store(tmp_path / "b", 1 << 28)
+    go(Job(plan(4), picture), Affine(noise=0.1), store)
+
+    def listen(iteration):
+        for path in (tmp_path / "b").glob("*/*.safetensors"):
+            path.unlink()
+
+    sampler = Affine(noise=0.1)
+    outcome = iterate(Job(plan(6), picture), step_keys(root_key(None), plan(6)), sampler, store, listen)
+    assert torch.equal(outcome.picture, whole.picture) and sampler.calls == [4, 5]
+
+
+@pytest.mark.parametrize("limit", [0, 4000, 12_000])
+def test_a_run_larger_than_its_store_gives_its_last_picture(tmp_path, picture, limit):
+    whole, _ = go(Job(plan(30), picture), Affine(noise=0.1), Store(tmp_path / "a", 1 << 28))
+    for _ in range(2):
+        outcome, heard = go(Job(plan(30), picture), Affine(noise=0.1), Store(tmp_path / "b", limit))
+        assert torch.equal(outcome.picture, whole.picture) and len(heard) == 30
+
+
+@pytest.mark.parametrize("evicted", [False, True])
+def test_a_gentler_threshold_ends_a_stored_run_where_it_would_have(tmp_path, picture, evicted):
+    """The iteration it now ends with is read, or made again if it is gone."""
+    fresh, _ = go(Job(plan(20), picture, settle=Settle(0.02, 2)), Affine(), Store(tmp_path / "a", 1 << 28))
+    store = Store(tmp_path / "b", 1 << 28)
+    go(Job(plan(20), picture), Affine(), store)
+    if evicted:
+        store.remove(step_keys(root_key(None), plan(20))[fresh.count - 1])
+    sampler = Affine()
+    again, heard = go(Job(plan(20), picture, settle=Settle(0.02, 2)), sampler, store)
+    if not evicted:
+        assert again.count == fresh.count and not sampler.calls
+        assert torch.equal(again.picture, fresh.picture)
+    assert len(heard) == again.count <= 20
 
 
 def test_stops_when_settled_and_only_then(store, picture):

@@ -146,19 +146,32 @@ def test_interrupt_keeps_what_is_finished_and_goes_on_from_there(bench, picture,
     assert torch.equal(image, bench.chain(latent)[0])
 
 
-def test_damaged_entry_is_made_again(bench, picture, calls):
+def test_a_damaged_entry_is_made_again_where_it_is_needed(bench, picture, calls):
+    """The last one, and those that an edit starts from; one in the middle is shown from its PNG."""
     _, _, run = bench.run(image=picture, run_name="damaged")
-    path = next((bench.host.base / "user" / "isi" / "store").glob(f"*/{run.keys[1]}.safetensors"))
-    data = bytearray(path.read_bytes())
-    data[-5] ^= 255
-    path.write_bytes(data)
-    calls.clear()
-    bench.host.new_executor()
     before = run.load(4).tensors["picture"]
-    image, _, _ = bench.run(image=picture, run_name="damaged")
-    assert len(calls) == 1
-    assert torch.equal(image, before)
-    assert run.load(2)
+
+    def damage(number):
+        path = bench.host.base / "user" / "isi" / "store" / run.keys[number - 1][:2]
+        path = path / f"{run.keys[number - 1]}.safetensors"
+        data = bytearray(path.read_bytes())
+        data[-5] ^= 255
+        path.write_bytes(data)
+
+    for damaged, script, cost in ([4], SCRIPT, 1), ([3, 4], SCRIPT, 2), ([2], SCRIPT, 0), (
+        [2], SCRIPT.replace("autumn", "fall"), 3
+    ):  # fmt: skip
+        if damaged == [2] and cost:
+            damage_done = bench.run(image=picture, run_name="damaged", redo_from=2)
+            assert torch.equal(damage_done[0], before)
+        for number in damaged:
+            damage(number)
+        calls.clear()
+        bench.host.new_executor()
+        image, _, _ = bench.run(bench.plan(script), image=picture, run_name="damaged")
+        assert len(calls) == cost
+        if script == SCRIPT:
+            assert torch.equal(image, before) and torch.equal(run.load(4).tensors["picture"], before)
 
 
 def test_untouched_pixels_stay_bit_for_bit_and_sizes_and_alpha_are_kept(bench):
@@ -272,10 +285,10 @@ def test_prompts_are_encoded_once(bench, picture, monkeypatch):
 
 
 def test_unwritable_store_warns_once_and_goes_on(bench, picture, monkeypatch, caplog):
-    def full(path, data):
+    def full(path, *data, parts):
         raise OSError(28, "No space left on device")
 
-    from isi.core.loop import store
+    from isi.core.store import store
 
     monkeypatch.setattr(store, "write_atomic", full)
     image, _, _ = bench.run(image=picture)
