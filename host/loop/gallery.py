@@ -209,7 +209,7 @@ def overview(name: str, first: int = 1, count: int = PAGE, user: str | None = No
 
     Only iterations `first` to `first + count - 1` are looked at; `next` is where to go on, or None.
     The first page has more: `versions` are the run's earlier versions, newest first, in the same form, with
-    the time (s) when each was `saved`; `changed` says what differed from the run before where it was made anew;
+    the time (s) when each was `saved`; `changed` says what differed from the run before, if it was made anew;
     `starred` are the file names of pictures with a star, None where nobody gave one. Raises ValueError where
     there is no such run, or none of its pictures.
     """
@@ -271,7 +271,7 @@ def picture_path(name: Mapping[str, str], batch: int = 0) -> Path:
 
 
 def saved_pictures(name: Mapping[str, str], key: str) -> Tensor | None:
-    """The pictures `[B, H, W, 3 or 4]` that were saved of the iteration `key`; None where they are damaged."""
+    """The pictures `[B, H, W, 3 or 4]` that were saved of the iteration `key`; None if damaged."""
     pictures = []
     try:
         for batch in range(MOST_OF_A_BATCH):

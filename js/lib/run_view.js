@@ -8,7 +8,7 @@ import { afterFrames, clock, element } from "./dom.js";
 import { FilmStrip } from "./film_strip.js";
 import { isOfThisWorkflow, isOpening, lastRun, nodeAt, workflowKey } from "./jobs.js";
 import { whileInGraph } from "./lifetime.js";
-import { toggleMark } from "./marks.js";
+import { takeStars, toggleMark } from "./marks.js";
 import { addElement } from "./mount.js";
 import { inputPicture } from "./picture.js";
 import { canCopy, copyPicture, dragPicture, openPicture, savePicture } from "./picture_acts.js";
@@ -175,6 +175,7 @@ export function addRunView(node) {
     if (progress.running || question !== asked) return;
     if (answer.error) return tell(say("strip.gone", { run: name }), true);
     now = answer;
+    takeStars(name, answer.starred);
     setVersions(answer.versions ?? []);
     const key = lastRun(node) ? "" : node.properties[KEY];
     const at = versions.findIndex((each) => key && each.iterations.some((one) => one.key === key));

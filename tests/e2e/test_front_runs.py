@@ -245,6 +245,13 @@ def test_stars_and_hidden_ones_stay(page, finished):
     open_it(page, with_run(graph, name))
     expect(cells(page)).to_have_count(2)
     expect(cells(page).first).to_have_attribute("data-mark", "starred")
+    kept = page.evaluate("localStorage.getItem('isi.marks')")
+    page.evaluate("localStorage.removeItem('isi.marks')")  # as in another browser: the server has the stars
+    open_it(page, with_run(graph, name))
+    expect(cells(page)).to_have_count(3)
+    expect(cells(page).first).to_have_attribute("data-mark", "starred")
+    page.evaluate("kept => localStorage.setItem('isi.marks', kept)", kept)
+    open_it(page, with_run(graph, name))
     page.page.get_by_role("button", name="show 1 hidden").click()
     expect(cells(page)).to_have_count(3)
     menu(page, 2, "Show again")
