@@ -52,6 +52,8 @@ export function addRunView(node) {
   let cutOff = false;
   let hadItems = false;
   let sizeBefore = null;
+  /** What changed since the run before, where this one was made from its first step on: texts of the server. */
+  let changed = [];
   /** Counts the questions to the server: an answer to an older one is not listened to. */
   let asked = 0;
   /** What the run was before it was edited: `[{saved, of, iterations}]`. */
@@ -78,7 +80,8 @@ export function addRunView(node) {
   const run = () => lastRun(node) ?? node.properties[RUN];
 
   function tell(text, trouble = false) {
-    status.textContent = status.title = text;
+    status.textContent = text;
+    status.title = [text, ...changed].join("\n");
     status.classList.toggle("isi-wrong", trouble);
   }
 
@@ -130,6 +133,7 @@ export function addRunView(node) {
   const finished = () => {
     const parts = [say("strip.finished", { count: items.length, time: clock(progress.elapsed) })];
     if (progress.reused) parts.push(say("strip.reused", { count: progress.reused }));
+    if (changed.length) parts.push(say("strip.changed", { what: changed[0] }));
     return parts.join(" · ");
   };
 
@@ -138,6 +142,7 @@ export function addRunView(node) {
     job = id;
     sizeBefore = [...node.size];
     progress.begin();
+    changed = [];
     setVersions([]);
     if (heardStart) items.clear();
     heardStart = false;
@@ -160,6 +165,7 @@ export function addRunView(node) {
     const name = run();
     if (progress.running) return;
     const question = ++asked;
+    changed = [];
     items.clear();
     setVersions([]);
     tell(name ? "" : say("strip.empty"));
@@ -176,6 +182,7 @@ export function addRunView(node) {
     if (answer.error) return tell(say("strip.gone", { run: name }), true);
     now = answer;
     takeStars(name, answer.starred);
+    changed = answer.changed ?? [];
     setVersions(answer.versions ?? []);
     const key = lastRun(node) ? "" : node.properties[KEY];
     const at = versions.findIndex((each) => key && each.iterations.some((one) => one.key === key));
@@ -219,6 +226,7 @@ export function addRunView(node) {
     if (!progress.running) begin(detail.prompt_id);
     // Another run of the same prompt may have been shown, or this one when it was longer.
     if (detail.iteration === 1 || detail.run !== items.last?.run) items.clear();
+    if (detail.iteration === 1) changed = detail.changed ?? [];
     const next = (items.last?.number ?? 0) + 1;
     asked++;
     tellPage(node, detail.run);

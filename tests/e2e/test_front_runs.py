@@ -159,6 +159,22 @@ def test_says_how_many_were_reused(page, finished):
     expect(status(page)).to_have_text(re.compile(r"^3 iterations in \d+:\d\d · 2 reused$"))
 
 
+def test_says_why_a_run_was_made_again(page, finished):
+    graph, name = finished
+    graph = json.loads(json.dumps(graph))
+    loop = next(node for node in graph["nodes"] if node["type"] == "ISI_Iterate")
+    for negative in ("grey", "pale"):
+        loop["widgets_values"][0] = f"{negative} {page.run_name}"
+        open_it(page, graph)
+        run(page)
+    why = f"negative: grey {page.run_name} -> pale {page.run_name}"
+    expect(status(page)).to_contain_text(f"made again, since this changed: {why}")
+    page.load(page.serialize())
+    page.evaluate(ARRANGE)
+    expect(status(page)).to_contain_text("3 of 3 iterations")
+    expect(status(page)).to_have_attribute("title", re.compile(re.escape(why)))
+
+
 def test_continuing_is_a_connected_loop_in_sight_on_that_iteration(page, finished):
     graph, name = finished
     open_it(page, with_run(graph, name))

@@ -22,6 +22,7 @@ export default {
   "strip.now": "now",
   "strip.before": "before the edit, {time}",
   "strip.reused": "{count} reused",
+  "strip.changed": "made again, since this changed: {what}",
   "strip.cell_gone": "gone",
 
   "progress.first": "First iteration",
