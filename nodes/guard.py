@@ -1,10 +1,12 @@
-"""What every node does before and around its work: numbers are checked, and want of memory is one sentence.
+"""What every node does before and around its work: widgets are checked, and want of memory is one sentence.
 
-The host checks what stands in a widget, not what a link brings: a sum or a list can be anything.
+The host checks what stands in a widget, not what a link brings: a sum or a list can be anything. Nor does it
+mind half a character, which programs that cut texts send, and which no file and no hash takes.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import wraps
 from typing import Any
@@ -13,6 +15,9 @@ from comfy_api.latest import io
 
 from ..core.loop.room import in_words
 
+HALF = re.compile("[\ud800-\udfff]")
+"""A surrogate: half of a character, alone."""
+
 
 def guarded(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     """The node itself, with its `execute` behind both."""
@@ -20,7 +25,7 @@ def guarded(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
 
     @wraps(execute)
     def checked(cls, *given, **named):
-        check_numbers(node.SCHEMA or node.GET_SCHEMA(), named)
+        check_widgets(node.SCHEMA or node.GET_SCHEMA(), named)
         with in_words():
             return execute(cls, *given, **named)
 
@@ -28,8 +33,8 @@ def guarded(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     return node
 
 
-def check_numbers(schema: io.Schema, values: Mapping[str, Any]) -> None:
-    """Raises ValueError for a number that the widget of that name could not have."""
+def check_widgets(schema: io.Schema, values: Mapping[str, Any]) -> None:
+    """Raises ValueError for a number or a text that the widget of that name could not have."""
     node = schema.display_name or schema.node_id
     for one in schema.inputs or []:
         # A node that takes lists gets one for every input, those with a single value too.
@@ -44,6 +49,12 @@ def _check(inputs: Iterable[io.Input], values: Mapping[str, Any], node: str) -> 
         if isinstance(one, io.DynamicCombo.Input) and isinstance(value, Mapping):
             chosen = next((option for option in one.options if option.key == value.get(one.id)), None)
             _check(chosen.inputs if chosen else [], value, node)
+        elif isinstance(one, io.String.Input) and isinstance(value, str):
+            if half := HALF.search(value):
+                raise ValueError(
+                    f"`{one.id}` of {node} has half a character at its place {half.start() + 1} (an emoji "
+                    "that a program cut in two?): write it anew."
+                )
         elif isinstance(one, io.Int.Input | io.Float.Input) and value is not None:
             number, low, high = isinstance(one, io.Int.Input), one.min, one.max
             kinds, kind = ((int,), "a whole number") if number else ((int, float), "a number")

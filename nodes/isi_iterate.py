@@ -88,8 +88,9 @@ class Script(io.ComfyNode):
 
     @classmethod
     def execute(cls, script, steps, cfg, denoise, final_denoise, curve, seed, seed_mode) -> io.NodeOutput:
-        plan = make_plan(parse(script), steps, cfg, denoise, final_denoise, curve, seed, seed_mode)
-        table = plan.table()
+        read = parse(script)
+        plan = make_plan(read, steps, cfg, denoise, final_denoise, curve, seed, seed_mode)
+        table = "\n".join([plan.table(), *map(str, read.hints)])
         return io.NodeOutput(plan, len(plan), table, ui={"text": [table]})
 
 

@@ -25,9 +25,13 @@ Settings, at a group's end, in any order, each once
 Characters
 - A backslash makes `{ } ; @ *` text and goes; `\(` and `\)` stay as they are, for the host's tokenizer reads
   the same escapes. Any other backslash is text.
-- Full-width `｛｝；（）：` are read as ASCII, in the prompt too; so are full-width digits in numbers.
+- Full-width `｛｝；（）：＠＝＊` are read as ASCII, in the prompt too; so are full-width `．` and digits
+  in numbers.
 - A line break is one space, together with the blanks around it. Ends of groups are trimmed.
 - Lines and columns of errors count from 1; a column is one code point.
+
+What is allowed but seldom meant is hinted at: a `;` with no blank after it (`steins;gate`), one that ends an
+HTML entity (`&amp;`), a weight over 2 (`(photo 16:9)`). The full-width `；` is written without blanks.
 
 Parsing takes time linear in the text, which has at most 1,000,000 characters.
 """
@@ -38,6 +42,9 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 from typing import NamedTuple
+
+from .hints import Hint, hints, odd_places
+from .places import excerpt, line_and_column
 
 BARE_WEIGHT = 1.1
 WEIGHT_RANGE = (0.01, 100.0)
@@ -58,7 +65,8 @@ _RANGES: dict[str, tuple[float, float]] = {
 _WHOLE_NUMBERS = {"seed", "steps", "repeat"}
 
 _BLANK = " \t\n\r\f\v\u00a0\u3000\ufeff"
-_FULL_WIDTH = str.maketrans("｛｝；（）：", "{};():")
+_FULL_WIDTH = str.maketrans("｛｝；（）：＠＝＊", "{};():@=*")
+_NUMBERS = str.maketrans("．０１２３４５６７８９", ".0123456789")
 _ESCAPE = re.compile(r"\\[{}();@*]")
 _ESCAPE_THAT_GOES = re.compile(r"\\([{};@*])")
 _BLANKS = re.compile(f"[{_BLANK}]+")
@@ -85,16 +93,20 @@ class Group:
     steps: int | None = None
 
     def prompt(self, global_prompt: str) -> str:
-        """What the text encoder gets: `global, local`, or the one that is not empty."""
-        return ", ".join(text for text in (global_prompt, self.text) if text)
+        """What the text encoder gets: `global, local` with one comma, or the one that is not empty."""
+        if not global_prompt or not self.text:
+            return global_prompt or self.text
+        parts = global_prompt.rstrip(_BLANK + ","), self.text.lstrip(_BLANK + ",")
+        return ", ".join(filter(None, parts))
 
 
 @dataclass(frozen=True)
 class Script:
-    """A parsed script. Repeats are expanded: one group a step."""
+    """A parsed script. Repeats are expanded: one group a step. `hints` has the first of each kind."""
 
     global_prompt: str
     groups: tuple[Group, ...]
+    hints: tuple[Hint, ...] = ()
 
 
 class ScriptError(ValueError):
@@ -104,12 +116,9 @@ class ScriptError(ValueError):
     """
 
     def __init__(self, text: str, offset: int, key: str, reason: str):
-        before = re.split(r"\r\n|\r|\n", text[:offset])
-        self.line, self.column = len(before), len(before[-1]) + 1
+        self.line, self.column = line_and_column(text, offset)
         self.key, self.reason = key, reason
-        rest = re.split(r"[\r\n]", text[offset:], maxsplit=1)[0]
-        excerpt = _excerpt(before[-1], rest)
-        super().__init__(f"Script, line {self.line}, column {self.column}: {reason}\n{excerpt}")
+        super().__init__(f"Script, line {self.line}, column {self.column}: {reason}\n{excerpt(text, offset)}")
 
 
 def parse(text: str) -> Script:
@@ -119,7 +128,7 @@ def parse(text: str) -> Script:
         raise ScriptError(text, 0, "too_long", reason)
     # Each of these strings is as long as `text`, so that one offset serves them all.
     plain = text.translate(_FULL_WIDTH)
-    mask = _ESCAPE.sub(r"\\\\", plain)  # escaped characters stop being structure
+    mask = _ESCAPE.sub(r"\\\\", plain.translate(_NUMBERS))  # escaped characters stop being structure
     shape = _structure(text, mask)
     for start, end in shape.braces:
         _refuse_settings(text, mask, start, end)
@@ -127,6 +136,7 @@ def parse(text: str) -> Script:
     plain, mask = (_without(shape.braces, s) for s in (plain, mask))
 
     groups: list[Group] = []
+    odd: dict[str, int] = {}  # kinds of hints, and where each first comes
     for i, (start, end) in enumerate(shape.groups):
         group, repeat, blank = _group(text, plain, mask, start, end, shape.pairs)
         alone = i == 0 and any(global_texts)
@@ -136,7 +146,9 @@ def parse(text: str) -> Script:
             at, reason = _trim(mask, start, end)[0], f"The repeats make over {MOST_STEPS:,} steps."
             raise ScriptError(text, at, "too_many_steps", reason)
         groups += [group] * repeat
-    return Script(", ".join(filter(None, global_texts)), tuple(groups))
+        for key, at in odd_places(text, _trim(mask, start, end)[0], end, group.weight):
+            odd.setdefault(key, at)
+    return Script(", ".join(filter(None, global_texts)), tuple(groups), hints(text, odd))
 
 
 class _Shape(NamedTuple):
@@ -345,13 +357,3 @@ def _clean(plain: str) -> str:
     """A group's text as the prompt has it."""
     one_line = _BLANKS.sub(lambda m: " " if set("\r\n") & set(m[0]) else m[0], plain.strip(_BLANK))
     return _ESCAPE_THAT_GOES.sub(r"\1", one_line)
-
-
-def _excerpt(before: str, after: str, width: int = 36) -> str:
-    """The line around an error, and a caret under it. Wide characters get a wide space above the caret."""
-    left = before if len(before) <= width else "…" + before[-width:]
-    right = after if len(after) <= width else after[:width] + "…"
-    pad = "".join(
-        "\t" if c == "\t" else "\u3000" if unicodedata.east_asian_width(c) in "WF" else " " for c in left
-    )
-    return f"{left}{right}\n{pad}^"

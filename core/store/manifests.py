@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from typing import Any
 
 from .store import KEY
@@ -12,7 +13,8 @@ from .store import KEY
 VERSION = 2
 LARGEST = 512 << 20
 """Bytes of a manifest that are read: a million steps with prompts of 50 MB stay below."""
-NAME = re.compile(r"[^\W_](?:[\w .()-]{0,98}[\w()-])?")
+LONGEST_NAME, MOST_BYTES = 100, 200
+"""Of a run's name: characters, and bytes, since files take 255 and add endings and numbers."""
 RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(1, 10))}
 FAMILY = re.compile(r"@[0-9a-f]{16}")
 """An unnamed family, by the root of its keys; no run can have such a name."""
@@ -21,11 +23,18 @@ MOST_CHANGES, LONGEST_CHANGE = 8, 400
 
 def is_run_name(name: Any) -> bool:
     """Whether a value is a plain folder name on every system: it becomes part of paths."""
-    return (
-        isinstance(name, str)
-        and NAME.fullmatch(name) is not None
-        and name.split(".")[0].lower() not in RESERVED
-    )
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
+        return False
+    if not (_is_letter(name[0]) and (_is_letter(name[-1]) or name[-1] in "_()-")):
+        return False
+    if not all(_is_letter(one) or one in " ._()-" for one in name) or len(name.encode()) > MOST_BYTES:
+        return False
+    return name.split(".")[0].lower() not in RESERVED
+
+
+def _is_letter(one: str) -> bool:
+    """Letters and digits of every script, with the marks that Hindi, Thai and decomposed accents write beside."""
+    return unicodedata.category(one)[0] in "LMN"
 
 
 def check_manifest(data: bytes, name: str) -> dict[str, Any]:

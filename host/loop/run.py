@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+import comfy.cli_args
 import torch
 from torch import Tensor
 
@@ -33,7 +34,7 @@ from .gallery import (
 )
 from .moment import Extras, chain
 from .notes import with_shown
-from .progress import Progress, send_event
+from .progress import Progress, say_on_node, send_event
 from .sampling import Models, Sampling, StepSampler
 
 log = logging.getLogger("isi")
@@ -106,6 +107,8 @@ def run_plan(request: Request, extras: Extras, notes: Mapping[str, str]) -> Resu
     if again:
         log.info("%s is made from its first step on, since this changed: %s", run.name, "; ".join(again))
     run = replace(run, changed=again)
+    if notice := sampler.notice():
+        say_on_node(f"{run.name}: {notice}.")
     reporter = Reporter(run, plan, progress, notes, environment)
     sweep_leftovers(run.name)
     reporter.save_run(run)
@@ -169,9 +172,10 @@ class Reporter:
             "environment": self.environment,
             "seconds": round(iteration.seconds, 3),
         }
-        notes = with_shown(self.notes, self.run.name, iteration.key)
+        notes = {**with_shown(self.notes, self.run.name, iteration.key), "isi": json.dumps(story)}
         try:
-            save_pictures(name, pictures, {**notes, "isi": json.dumps(story)})
+            # The host's own nodes that save pictures obey this switch too.
+            save_pictures(name, pictures, {} if comfy.cli_args.args.disable_metadata else notes)
         except OSError as error:
             self.writable = False
             log.warning("Pictures of %r can't be written (%s): going on without.", self.run.name, error)
@@ -185,6 +189,11 @@ def check_picture(image: Tensor | None) -> Tensor | None:
         raise ValueError(
             f"The image must be [batch, height, width, 1, 3 or 4 channels], but is {list(image.shape)}: "
             "connect an IMAGE."
+        )
+    if not image.numel():
+        raise ValueError(
+            f"The image is an empty batch ({list(image.shape)}): connect at least one picture, or none to "
+            "start from text."
         )
     if not torch.isfinite(image).all():
         raise ValueError("The image has NaN or infinite values: connect another picture.")

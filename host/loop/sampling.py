@@ -24,6 +24,10 @@ from .progress import Progress
 
 SAMPLERS: list[str] = comfy.samplers.KSampler.SAMPLERS
 SCHEDULERS: list[str] = comfy.samplers.KSampler.SCHEDULERS
+LONGEST_SCHEDULE = 100_000
+"""Noise levels of a whole schedule of which a step may sample the end."""
+LARGEST_TRUE_CFG = 2.0
+"""Of models that take guidance as an input: above it pictures burn."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,17 @@ class StepSampler:
             need = max(need, batch * 3 * 4 * 3 * (view[0] * view[1] + height * width))
         need_room(need, "The largest picture of this plan", "lower its size, or use fewer pictures at once")
 
+    def notice(self) -> str:
+        """What is allowed but gives bad pictures, in one sentence; mostly nothing."""
+        config = getattr(getattr(self.models.model.model, "model_config", None), "unet_config", None) or {}
+        largest = max((step.cfg for step in self.plan.steps), default=0.0)
+        if not config.get("guidance_embed") or largest <= LARGEST_TRUE_CFG:
+            return ""
+        return (
+            f"cfg {largest:g} burns pictures of this model, which was distilled for guidance: set cfg to 1, "
+            "and its guidance with FluxGuidance"
+        )
+
     def _hold(self, needs: Iterable[Needs | None], has_picture: bool) -> None:
         for one in filter(None, needs):
             one.check(self.models.vae, has_picture)
@@ -124,7 +139,7 @@ class StepSampler:
         if latent is not None:
             samples = latent
         elif pixels is not None:
-            samples = vae.encode(pixels[..., :3])
+            samples = encode(vae, pixels[..., :3])
         else:
             samples = empty_latent(self.models.model, *self.sampling.size, ratio)
         start: dict[str, Any] = {"samples": samples}
@@ -150,13 +165,18 @@ class StepSampler:
 def sample(moment: Moment, sampling: Sampling, callback: Any) -> Tensor:
     """What the host's KSampler node does, with our callback and without touching the global RNG."""
     step, model = moment.step, moment.model
+    denoise = step.denoise
+    # The host makes a schedule of steps / denoise levels and takes the last ones: of millions, for minutes,
+    # and deaf to Cancel. What is left of so long a schedule changes no pixel.
+    if denoise * LONGEST_SCHEDULE < step.steps:
+        denoise = 0.0
     latent = comfy.sample.fix_empty_latent_channels(model, moment.latent["samples"])
     with global_rng_kept(model.load_device):
         # KSampler seeds the global RNG, and a few samplers draw from it.
         noise = comfy.sample.prepare_noise(latent, step.seed, moment.latent.get("batch_index"))
         return comfy.sample.sample(
             model, noise, step.steps, step.cfg, sampling.sampler, sampling.scheduler, moment.positive,
-            moment.negative, latent, denoise=step.denoise, noise_mask=moment.latent.get("noise_mask"),
+            moment.negative, latent, denoise=denoise, noise_mask=moment.latent.get("noise_mask"),
             callback=callback, disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=step.seed,
         )  # fmt: skip
 
@@ -170,6 +190,16 @@ def global_rng_kept(device: torch.device):
     if hasattr(getattr(torch, device.type, None), "get_rng_state"):
         return torch.random.fork_rng([device], device_type=device.type)
     return torch.random.fork_rng([])
+
+
+def encode(vae: Any, pixels: Tensor) -> Tensor:
+    """Latents of `[B, H, W, 3]` as VAEEncode gives them, a picture each.
+
+    A video's VAE takes a batch for the frames of one video, so it gets one picture at a time.
+    """
+    if getattr(vae, "latent_dim", 2) == 3:
+        return torch.cat([vae.encode(pixels[at : at + 1]) for at in range(len(pixels))])
+    return vae.encode(pixels)
 
 
 def decode(vae: Any, samples: Tensor) -> Tensor:

@@ -17,7 +17,10 @@ const SETTINGS = {
 };
 
 const BLANK = " \\t\\n\\r\\f\\v\\u00a0\\u3000\\ufeff";
-const FULL_WIDTH = { "｛": "{", "｝": "}", "；": ";", "（": "(", "）": ")", "：": ":" };
+const FULL_WIDTH = { "｛": "{", "｝": "}", "；": ";", "（": "(", "）": ")", "：": ":", "＠": "@", "＝": "=", "＊": "*" };
+const NUMBERS = "０１２３４５６７８９";
+const LARGE_WEIGHT = 2;
+const ENTITY = /&(#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z]{2,8})$/;
 const ESCAPE = /\\[{}();@*]/g;
 const STRUCTURE = /[{}();]/g;
 const SETTING = new RegExp(
@@ -45,7 +48,8 @@ export class ScriptError extends Error {
 }
 
 /**
- * What a text says: `{global, groups}`, repeats expanded. A group is `{text, weight, start}` and those of
+ * What a text says: `{global, groups, hints}`, repeats expanded; `hints` has the first of each kind of what is seldom
+ * meant, as `ScriptError`s that nobody throws. A group is `{text, weight, start}` and those of
  * `denoise, cfg, seed, steps` that it sets; whole numbers are BigInt. Throws ScriptError.
  */
 export function parse(text) {
@@ -53,8 +57,9 @@ export function parse(text) {
     const length = [...text].length;
     if (length > LONGEST) throw new ScriptError(text, 0, "too_long", { most: LONGEST, length });
   }
-  const plain = text.replace(/[｛｝；（）：]/g, (mark) => FULL_WIDTH[mark]);
-  const mask = plain.replace(ESCAPE, "\\\\");
+  const plain = text.replace(/[｛｝；（）：＠＝＊]/g, (mark) => FULL_WIDTH[mark]);
+  const digits = plain.replace(/[．０-９]/g, (mark) => (mark === "．" ? "." : NUMBERS.indexOf(mark)));
+  const mask = digits.replace(ESCAPE, "\\\\");
   const shape = structure(text, mask);
   for (const [start, end] of shape.braces) {
     const found = settingsIn(mask, start, end).find((match) => match.groups.given !== undefined);
@@ -64,6 +69,7 @@ export function parse(text) {
   const source = { text, plain: without(shape.braces, plain), mask: without(shape.braces, mask), pairs: shape.pairs };
 
   const groups = [];
+  const odd = new Map();
   shape.groups.forEach(([start, end], i) => {
     const { group, repeat, blank } = readGroup(source, start, end);
     const alone = i === 0 && globals.some(Boolean);
@@ -73,8 +79,18 @@ export function parse(text) {
       throw new ScriptError(text, at, "too_many_steps", { most: MOST_STEPS });
     }
     for (let n = 0; n < repeat; n++) groups.push(group);
+    for (const [key, at] of oddPlaces(text, trim(source.mask, start, end)[0], end, group.weight)) if (!odd.has(key)) odd.set(key, at);
   });
-  return { global: globals.filter(Boolean).join(", "), groups };
+  const hints = [...odd].sort(([, a], [, b]) => a - b).map(([key, at]) => new ScriptError(text, at, key));
+  return { global: globals.filter(Boolean).join(", "), groups, hints };
+}
+
+/** Kinds and offsets of what is allowed but seldom meant in the group that ends before the `;` at `end`. */
+function* oddPlaces(text, start, end, weight) {
+  if (weight > LARGE_WEIGHT) yield ["large_weight", start];
+  if (text[end] !== ";") return; // the full-width one is written without blanks
+  if (ENTITY.test(text.slice(Math.max(start, end - 10), end))) yield ["entity", end];
+  else if (strip(text.slice(end + 1, end + 2)).replace(";", "")) yield ["joined_semicolon", end];
 }
 
 function structure(text, mask) {

@@ -60,7 +60,7 @@ export function scriptWidget(node, name, [, options = {}]) {
       "\n",
     );
     let error = null;
-    let script = { global: "", groups: [] };
+    let script = { global: "", groups: [], hints: [] };
     try {
       script = parse(area.value);
     } catch (caught) {
@@ -71,9 +71,9 @@ export function scriptWidget(node, name, [, options = {}]) {
     area.setAttribute("aria-invalid", String(Boolean(error)));
     verdict.classList.toggle("isi-wrong", Boolean(error));
     const { length } = script.groups;
-    count.textContent = error
-      ? say("editor.error", { line: error.line, column: error.column, reason: reasonOf(error) })
-      : say("editor.iterations", { count: length });
+    const told = [error ?? script.hints[0]].filter(Boolean)
+      .map((each) => say("editor.error", { line: each.line, column: each.column, reason: reasonOf(each) }));
+    count.textContent = [...(error ? [] : [say("editor.iterations", { count: length })]), ...told].join(" · ");
     list.classList.toggle("isi-stale", Boolean(error));
     if (!error) list.replaceChildren(...rows(script));
     fade();

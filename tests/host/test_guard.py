@@ -19,8 +19,8 @@ def test_a_linked_number_outside_its_range_is_refused_in_a_sentence(host, value)
     with pytest.raises(
         ValueError, match=r"^`stages` of ISI Upscale takes a whole number from 0 to 16, and .+ came"
     ):
-        isi.nodes.guard.check_numbers(schema, {"stages": value})
-    isi.nodes.guard.check_numbers(schema, {"stages": 16, "factor": 2, "skip_flat": 0.5})
+        isi.nodes.guard.check_widgets(schema, {"stages": value})
+    isi.nodes.guard.check_widgets(schema, {"stages": 16, "factor": 2, "skip_flat": 0.5})
 
 
 def test_numbers_inside_a_choice_are_held_too(host):
@@ -31,7 +31,7 @@ def test_numbers_inside_a_choice_are_held_too(host):
     with pytest.raises(
         ValueError, match="`height` of ISI Outpaint Canvas takes a whole number from 8 to 16384"
     ):
-        isi.nodes.guard.check_numbers(schema, {"extend": extend})
+        isi.nodes.guard.check_widgets(schema, {"extend": extend})
 
 
 def test_a_link_does_not_come_round_the_range(host):

@@ -21,9 +21,10 @@ const axis = ({ length, tile, starts }) => [length, tile, ...starts];
 const PAGE = {
   script(text) {
     try {
-      const { global, groups } = parse(text);
+      const { global, groups, hints } = parse(text);
       return {
         global,
+        hints: hints.map(({ key, line, column }) => ({ key, line, column })),
         groups: groups.map(({ start, ...group }) =>
           Object.fromEntries(Object.entries(group).map(([name, value]) => [name, typeof value === "bigint" ? String(value) : value]))),
       };

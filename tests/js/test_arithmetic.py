@@ -29,6 +29,7 @@ PIECES = [
     ":", "：", "(a:1.3)", "(b)", "((c))", "(d:.5)", "(e:200)", "(f:1,3)", "@denoise=.4", "@cfg=6", "@seed=7",
     "@steps=12", "@Seed=18446744073709551616", "@steps=1.5", "@cfg", "@", "@someone", "*3", "*0", " *2.5",
     "512*768", "\\(", "\\)", "\\{", "\\;", "\\@", "\\", "{oil}", "{a;b}", "@denoise=２", "１", "*300",
+    "＠cfg＝６．５", "＊２", "．", "\\＠", "&amp;", "&#12;", "steins;gate", "(photo 16:9)", ";d",
 ]  # fmt: skip
 
 
@@ -45,7 +46,8 @@ def script(text: str) -> dict:
     for group in read.groups:
         values = {key: value for key, value in asdict(group).items() if value is not None}
         groups.append(values | {key: str(values[key]) for key in ("seed", "steps") if key in values})
-    return {"global": read.global_prompt, "groups": groups}
+    hints = [{"key": hint.key, "line": hint.line, "column": hint.column} for hint in read.hints]
+    return {"global": read.global_prompt, "groups": groups, "hints": hints}
 
 
 def scripts(chance: random.Random):

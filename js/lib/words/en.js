@@ -147,5 +147,8 @@ export default {
   "script.setting_without_value": "@{name} needs a value, such as @{name}={example}.",
   "script.setting_not_a_number": "{setting} takes {kind} from {range}, not {written}.",
   "script.setting_out_of_range": "{setting} is from {range}, not {written}.",
+  "script.joined_semicolon": "This ; begins a new step; write \\; if it is text, or a blank after it.",
+  "script.entity": "This ; ends an HTML entity and begins a new step; write the character itself, or \\;.",
+  "script.large_weight": "The parentheses multiply this step's cfg by over 2; write \\( \\) if they are text.",
   "script.range": "{low} to {high}"
 };

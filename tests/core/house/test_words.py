@@ -45,8 +45,10 @@ def built() -> list[re.Pattern]:
 
 
 def mistakes() -> set[str]:
-    """The kinds of mistakes that the parser of core/language/script.py tells apart."""
-    tree = ast.parse((ROOT / "core" / "language" / "script.py").read_text("utf-8"))
+    """The kinds of mistakes that the parser of core/language tells apart, and what it hints at."""
+    files = [ROOT / "core" / "language" / name for name in ("script.py", "hints.py")]
+    body = [node for file in files for node in ast.parse(file.read_text("utf-8")).body]
+    tree = ast.Module(body, [])
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and len(node.args) == 4]
     keys = [
         node.args[2] for node in calls if isinstance(node.func, ast.Name) and node.func.id == "ScriptError"
@@ -54,7 +56,7 @@ def mistakes() -> set[str]:
     tables = [
         node.value
         for node in tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_STRUCTURE_REASONS"
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("_STRUCTURE_REASONS", "_REASONS")
     ]
     keys += [key for table in tables if isinstance(table, ast.Dict) for key in table.keys if key]
     return {f"script.{key.value}" for key in keys if isinstance(key, ast.Constant)}

@@ -30,6 +30,8 @@ def test_table(case):
         return
     script = parse(case["input"])
     assert script.global_prompt == case.get("global", "")
+    if "hints" in case:
+        assert [{"line": h.line, "column": h.column, "key": h.key} for h in script.hints] == case["hints"]
     assert [g.text for g in script.groups] == [group(g)["text"] for g in case["groups"]]
     for found, wanted in zip(script.groups, case["groups"], strict=True):
         assert asdict(found) == pytest.approx(group(wanted) | {"text": found.text})
@@ -48,6 +50,12 @@ def test_prompts_join_global_and_local():
         "oil, (sea:1.2), dog",
     ]
     assert Group("cat").prompt("") == "cat"
+
+
+@pytest.mark.parametrize("text", ["{oil}, cat", "{oil,} cat", "{oil ,}, cat", "{oil}\n, , cat"])
+def test_there_is_one_comma_between_global_and_local(text):
+    script = parse(text)
+    assert script.groups[0].prompt(script.global_prompt) == "oil, cat"
 
 
 def test_the_largest_seed_is_exact():

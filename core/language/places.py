@@ -1,0 +1,27 @@
+"""Where something stands in a text, for people: line, column, and the line itself with a caret under it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+
+def line_and_column(text: str, offset: int) -> tuple[int, int]:
+    """Both from 1; a column is one code point."""
+    before = re.split(r"\r\n|\r|\n", text[:offset])
+    return len(before), len(before[-1]) + 1
+
+
+def excerpt(text: str, offset: int, width: int = 36) -> str:
+    """The line round `offset`, at most `width` characters on either side, and a caret under the place.
+
+    Wide characters get a wide space above the caret.
+    """
+    before = re.split(r"[\r\n]", text[:offset])[-1]
+    after = re.split(r"[\r\n]", text[offset:], maxsplit=1)[0]
+    left = before if len(before) <= width else "…" + before[-width:]
+    right = after if len(after) <= width else after[:width] + "…"
+    pad = "".join(
+        "\t" if c == "\t" else "\u3000" if unicodedata.east_asian_width(c) in "WF" else " " for c in left
+    )
+    return f"{left}{right}\n{pad}^"
