@@ -33,7 +33,7 @@ def is_run_name(name: Any) -> bool:
 
 
 def _is_letter(one: str) -> bool:
-    """Letters and digits of every script, with the marks that Hindi, Thai and decomposed accents write beside."""
+    """Letters and digits of every script, with the marks that Hindi, Thai and decomposed accents have."""
     return unicodedata.category(one)[0] in "LMN"
 
 
