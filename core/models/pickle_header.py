@@ -75,7 +75,7 @@ class _Tensor:
 
 _BROKEN = (
     Refused, zipfile.BadZipFile, zlib.error, struct.error, ValueError, LookupError, RuntimeError, OSError,
-    EOFError,
+    EOFError, OverflowError,
 )  # fmt: skip
 
 

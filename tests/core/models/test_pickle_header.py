@@ -3,6 +3,7 @@
 import collections
 import io
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -80,3 +81,12 @@ def test_what_is_cut_short_is_refused(cut):
 def test_what_holds_no_weights_is_refused(other):
     with pytest.raises(HeaderError):
         read(other)
+
+
+def test_a_zip_that_says_its_list_lies_beyond_all_files_is_refused():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a/data.pkl", b"N.")
+        archive.getinfo("a/data.pkl").header_offset = 2**64 - 1
+    with pytest.raises(HeaderError, match="weights_only loader refuses"):
+        read(file.getvalue())
