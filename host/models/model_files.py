@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -60,7 +61,8 @@ def model_path(file: str) -> Path:
     path = folder_paths.get_full_path(folder, name)
     if path is None:
         roots = folder_paths.get_folder_paths(folder)
-        what = "is a folder" if any((Path(root) / name).is_dir() for root in roots) else "was not found"
+        # Not Path.is_dir, which raises where a name is longer than the disk has them.
+        what = "is a folder" if any(os.path.isdir(Path(root) / name) for root in roots) else "was not found"
         raise ValueError(f"{file!r} {what}: pick a file from the list (R refreshes it).")
     return Path(path)
 

@@ -1,5 +1,6 @@
 """GET /isi/model: what the page is told of a model file, and that it can't leave the model folders."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,52 @@ def test_a_damaged_or_missing_file_is_one_sentence(ask, checkpoint):
     Path(folder_paths.get_full_path("checkpoints", "page.safetensors")).write_bytes(b"<html>" * 99)
     status, told = ask("/isi/model", file=file)
     assert status == 404 and told["error"].startswith(file)
+
+
+def _fifo(path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no such files")
+    os.mkfifo(path)
+
+
+def _link(path):
+    try:
+        path.symlink_to(path.with_name("gone"))
+    except OSError:
+        pytest.skip("links are not allowed here")
+
+
+ODD = {
+    "a folder.safetensors": lambda path: path.mkdir(),
+    "a pipe.safetensors": _fifo,
+    "a broken link.safetensors": _link,
+    "empty.safetensors": lambda path: path.touch(),
+    "empty.ckpt": lambda path: path.touch(),
+    "empty.gguf": lambda path: path.touch(),
+    "short.safetensors": lambda path: path.write_bytes(b"\x08"),
+    "x" * 300 + ".safetensors": lambda path: None,
+    "y" * 5000: lambda path: None,
+    "/".join("z" * 1500): lambda path: None,
+    "\ufffd\x7f.safetensors": lambda path: None,
+}
+
+
+@pytest.mark.parametrize("name", ODD, ids=lambda name: ascii(name[:20]))
+def test_odd_files_are_one_sentence(booted, ask, name):
+    import folder_paths
+
+    folder = Path(folder_paths.get_folder_paths("checkpoints")[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    try:
+        ODD[name](path)
+        status, told = ask("/isi/model", file=f"checkpoints/{name}")
+    finally:
+        if os.path.isdir(path):
+            path.rmdir()
+        elif os.path.lexists(path):
+            path.unlink()
+    assert status == 404 and list(told) == ["error"]
+    assert (
+        0 < len(told["error"]) < 6000 and "\n" not in told["error"] and str(booted.base) not in told["error"]
+    )
