@@ -212,20 +212,40 @@ def test_a_run_larger_than_its_store_gives_its_last_picture(tmp_path, picture, l
         assert torch.equal(outcome.picture, whole.picture) and len(heard) == 30
 
 
+STRANGE = {
+    "another size": {"picture": torch.rand(1, 4, 4, 3), "next_picture": torch.rand(1, 4, 4, 3)},
+    "nothing to go on from": {"next_picture": None},
+    "no latent to carry": {"next_latent": None},
+    "no anchor": {"init": None},
+}
+
+
+@pytest.mark.parametrize("how", STRANGE)
+def test_an_entry_that_this_job_cannot_have_made_is_made_again(tmp_path, picture, how):
+    """One who knows the format can make a sound entry under any key; it is not gone on from."""
+    job = Job(plan(3), picture, Memory("latent", "anchor", 0.5))
+    whole, _ = go(job, Affine(noise=0.1), store := Store(tmp_path, 1 << 28))
+    key = step_keys(root_key(None), job.plan)[-1]
+    tensors = {**store.get(key).tensors, **STRANGE[how]}
+    store.put(key, Entry({name: t for name, t in tensors.items() if t is not None}, {"change": 0.0}))
+    again, _ = go(job, sampler := Affine(noise=0.1), store)
+    assert sampler.calls == [2] and torch.equal(again.picture, whole.picture)
+
+
 @pytest.mark.parametrize("evicted", [False, True])
 def test_a_gentler_threshold_ends_a_stored_run_where_it_would_have(tmp_path, picture, evicted):
     """The iteration it now ends with is read, or made again if it is gone."""
     fresh, _ = go(Job(plan(20), picture, settle=Settle(0.02, 2)), Affine(), Store(tmp_path / "a", 1 << 28))
     store = Store(tmp_path / "b", 1 << 28)
     go(Job(plan(20), picture), Affine(), store)
-    if evicted:
-        store.remove(step_keys(root_key(None), plan(20))[fresh.count - 1])
+    if evicted:  # its header tells that the run settled there, and its picture is gone
+        key = step_keys(root_key(None), plan(20))[fresh.count - 1]
+        path = tmp_path / "b" / key[:2] / f"{key}.safetensors"
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
     sampler = Affine()
     again, heard = go(Job(plan(20), picture, settle=Settle(0.02, 2)), sampler, store)
-    if not evicted:
-        assert again.count == fresh.count and not sampler.calls
-        assert torch.equal(again.picture, fresh.picture)
-    assert len(heard) == again.count <= 20
+    assert sampler.calls == ([fresh.count - 1] if evicted else [])
+    assert torch.equal(again.picture, fresh.picture) and len(heard) == again.count == fresh.count
 
 
 def test_stops_when_settled_and_only_then(store, picture):

@@ -156,16 +156,24 @@ def test_what_is_not_whole_is_found_and_removed(store, how):
 
 
 @pytest.mark.parametrize("consistent", [False, True])
-def test_a_sparse_file_of_twenty_gigabytes_is_not_read(store, consistent):
+def test_a_sparse_file_of_twenty_gigabytes_is_not_read(store, consistent, monkeypatch):
     """Neither one that is merely long, nor one whose header asks for as much."""
     data = forged(sound_entry().tensors)
     if consistent:
         side = 40_000
         picture = {"dtype": "F32", "shape": [1, side, side, 3], "data_offsets": [0, side * side * 12]}
-        data = header_of({"__metadata__": {"isi": "{}"}, "picture": picture})
+        end = side * side * 12
+        latent = {"dtype": "F32", "shape": [1, 4, 1, 1], "data_offsets": [end, end + 16]}
+        header = {"picture": picture, "latent": latent}
+        note = {"version": 2, "facts": {}, "digests": {"picture": "", "latent": ""}, "same": {}}
+        told = {name: [one["dtype"], one["shape"]] for name, one in header.items()}
+        proof = json.dumps([2, KEY, {}, note["digests"], {}, told], sort_keys=True).encode()
+        note["checksum"] = hashlib.blake2b(proof, digest_size=16).hexdigest()
+        data = header_of({"__metadata__": {"isi": json.dumps(note)}} | header)
     put_raw(store, data)
     with path_of(store).open("r+b") as file:
-        file.truncate(len(data) + (40_000 * 40_000 * 12 if consistent else 20 << 30))
+        file.truncate(len(data) + (40_000 * 40_000 * 12 + 16 if consistent else 20 << 30))
+    monkeypatch.setattr(torch, "empty", lambda *a, **k: pytest.fail("allocated"))
     tracemalloc.start()
     with pytest.raises(DamagedEntry):
         store.get(KEY)

@@ -213,6 +213,18 @@ def test_what_a_killed_writer_left_is_swept_and_what_is_being_written_is_not(sto
     assert [path.stem for path in files(store.root)] == [KEY]
 
 
+def test_a_file_that_is_swept_before_it_is_locked_is_written_again(store, monkeypatch):
+    real, swept = disk._lock, []
+
+    def late(handle):
+        if not swept:
+            swept.extend(path.unlink() for path in (store.root / "parts").iterdir())
+        return real(handle)
+
+    monkeypatch.setattr(disk, "_lock", late)
+    assert store.put(KEY, entry()) and store.get(KEY) and swept
+
+
 WRITER = """
 import sys; sys.path.insert(0, {tests!r})
 import conftest, torch

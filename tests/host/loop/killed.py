@@ -1,0 +1,98 @@
+"""A run of 20 steps on a patched model, killed at random moments and gone on with."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import time
+from collections import Counter
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from ...forks import Child
+from .. import harness
+
+STEPS = 20
+
+
+def lora(model, path: Path) -> None:
+    """A LoRA file of rank 2 for the attention of `model`."""
+    generator = torch.Generator().manual_seed(9)
+    tensors = {}
+    for name, weight in model.model.diffusion_model.state_dict().items():
+        if name.endswith(("to_q.weight", "to_v.weight")):
+            stem = f"diffusion_model.{name.removesuffix('.weight')}"
+            tensors[f"{stem}.lora_up.weight"] = torch.randn(weight.shape[0], 2, generator=generator)
+            tensors[f"{stem}.lora_down.weight"] = torch.randn(2, weight.shape[1], generator=generator) * 0.1
+    assert tensors
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path)
+
+
+def kill_and_go_on(host, model, clip, vae, picture, trials: int, folder: Path) -> Counter[int]:
+    """How often how many iterations were made again after a kill; holds that the bits are the same."""
+    import comfy.sample
+    import folder_paths
+
+    lora(model, folder / "loras" / "killed.safetensors")
+    folder_paths.add_model_folder_path("loras", str(folder / "loras"))
+    harness.VALUES |= {"model": model, "clip": clip, "vae": vae, "picture": picture}
+    sampling = {"model": ["lora", 0], "sampling": "v_prediction", "zsnr": False}
+    inputs = {"plan": ["script", 0], "negative": "n", "sampler_name": "euler", "scheduler": "normal"}
+    inputs |= {"model": ["sampling", 0], "clip": ["clip", 0], "vae": ["vae", 0], "image": ["picture", 0]}
+    script = {"script": "; ".join(f"p{k}" for k in range(STEPS)), "steps": 2, "cfg": 2.0, "denoise": 0.5}
+    script |= {"final_denoise": 0.5, "curve": "constant", "seed": 3, "seed_mode": "increment"}
+    lora_inputs = {"model": ["model", 0], "lora_name": "killed.safetensors", "strength_model": 0.7}
+    prompt = {
+        name: {"class_type": "Test_Value", "inputs": {"name": name}}
+        for name in ("model", "clip", "vae", "picture")
+    } | {
+        "lora": {"class_type": "LoraLoaderModelOnly", "inputs": lora_inputs},
+        "sampling": {"class_type": "ModelSamplingDiscrete", "inputs": sampling},
+        "script": {"class_type": "ISI_Script", "inputs": script},
+        "run": {"class_type": "ISI_Iterate", "inputs": inputs},
+        "out": {"class_type": "Test_Catch", "inputs": {"name": "image", "value": ["run", 0]}},
+    }
+    for name in ("model", "clip", "vae", "picture"):
+        harness.name_of(harness.VALUES[name])  # all children know it by one name
+    real = comfy.sample.sample
+
+    def work(home: Path, log: Path) -> None:
+        os.environ["ISI_HOME"] = str(home)
+        prompt["run"]["inputs"]["run_name"] = home.name  # pictures in a folder of its own
+        handle = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+
+        def counted(*args, **kwargs):
+            out = real(*args, **kwargs)
+            os.write(handle, b"x")
+            return out
+
+        comfy.sample.sample = counted
+        host.new_executor()
+        host.run(prompt)
+        image = harness.CAUGHT["image"].contiguous()
+        os.write(handle, hashlib.sha256(image.numpy().tobytes()).hexdigest().encode())
+
+    began = time.monotonic()
+    assert Child(lambda: work(folder / "whole", folder / "whole.log")).wait() == 0
+    lasts = time.monotonic() - began
+    whole = (folder / "whole.log").read_bytes()
+    assert whole.count(b"x") == STEPS
+    rng, again = random.Random(trials), Counter()
+    for trial in range(trials):
+        home, logs = folder / f"home {trial}", [folder / f"{trial} {part}.log" for part in (1, 2)]
+        child = Child(lambda home=home, log=logs[0]: work(home, log))
+        time.sleep(rng.uniform(0, lasts))
+        child.kill()
+        child.wait()
+        assert Child(lambda home=home, log=logs[1]: work(home, log)).wait() == 0
+        first = logs[0].read_bytes().count(b"x") if logs[0].exists() else 0
+        second = logs[1].read_bytes()
+        assert second[-64:] == whole[-64:], f"kill {trial}: other bits"
+        again[first + second.count(b"x") - STEPS] += 1
+        left = [path for path in home.rglob("*.part")] + [*(host.base / "output").rglob("*.part")]
+        assert not left, f"kill {trial}: {left}"
+    return again
