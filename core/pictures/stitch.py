@@ -14,6 +14,9 @@ from ..loop.room import need_room
 from .crop import Box, Crop, ViewSize, bounds, take_mask
 from .masks import FLOOR
 
+PATCH = 2.5
+"""Copies of a crop's pixels, in float32, that its way back takes beside the result."""
+
 
 @dataclass(frozen=True, eq=False)
 class Stitch:
@@ -53,6 +56,14 @@ class Stitch:
                 f"ISI Crop For Inpaint took {expected} crops, but {len(pixels)} came back: "
                 "connect all of them to ISI Stitch, in one batch."
             )
+        largest = max(crop.height * crop.width for crop in self.crops)
+        need_room(
+            picture.numel() * picture.element_size() + largest * size * picture.shape[-1] * 4 * PATCH,
+            f"Stitching {expected} crop{'s' if expected > 1 else ''} into {len(picture)} "
+            f"picture{'s' if len(picture) > 1 else ''} of {picture.shape[2]}x{picture.shape[1]}",
+            "stitch fewer pictures at once, or smaller ones",
+            picture.device,
+        )
         out = picture.clone()
         parts = zip(self._parts(picture), self._parts(out), pixels.split(size), strict=True)
         for (crop, before), (_, canvas), made in parts:

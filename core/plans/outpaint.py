@@ -6,7 +6,6 @@ next, so that the picture grows outwards and every pass continues something.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +16,6 @@ from ..fills.fill import Fill
 from ..loop.door import check_text, text_size
 from ..loop.lens import Chain
 from ..loop.plan import Plan, Step
-from ..loop.room import need_room
 from ..pictures.canvas import Canvas, Sides, check_overlap
 from ..pictures.crop import Box
 from ..tiles.tiles import fit_axis
@@ -26,8 +24,6 @@ from .window import Window
 SMALLEST_PASS = 256
 MULTIPLE = 8
 MOST_PASSES = 2500
-WORK = 24
-"""Bytes for each pixel of a canvas that a plan will be run on: the picture before and after a pass."""
 CONTEXT = 4
 """A pass shares at least 1 / CONTEXT of its window with the one beside it."""
 
@@ -75,8 +71,6 @@ class Outpainting:
         """
         self.check(height, width)
         canvas = Canvas(*self.sides, blend=self.blend, profile=self.profile)
-        size = canvas.view_size(height, width)
-        need_room(math.prod(size) * WORK, f"Planning a canvas of {size[1]}x{size[0]} pixels", "add less room")
         passes = self.passes(height, width)
         if not passes:  # nothing to paint: the picture as it is, or cut
             return Plan((Step(self._at(self.prompts, 0), 1, self.cfg, 0.0, self.seed, "cut", lens=canvas),))

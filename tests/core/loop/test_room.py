@@ -17,6 +17,7 @@ from isi.core.plans.outpaint import Outpainting
 
 PICTURE, MASK = torch.rand(1, 32, 48, 3), torch.zeros(1, 32, 48)
 MASK[:, 8:20, 8:20] = 1
+STITCH = crop_for_inpaint(torch.rand(1, 64, 96, 3), *[torch.ones(1, 64, 96)] * 2, None, Around(4), ViewSize())
 NOISE = (torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(0)) > 0.7).float()
 NOISE_LIMIT = 200
 
@@ -31,9 +32,9 @@ GROWING = {
     "canvas": lambda: Canvas(2000, 0, 0, 0).get(PICTURE, {}),
     "canvas, filled": lambda: Canvas(200, 0, 0, 0, fill="telea").get(PICTURE, {}),
     "canvas, put": lambda: Canvas(2000, 0, 0, 0).put(PICTURE, torch.zeros(1, 2032, 48, 3), {}),
-    "outpaint": lambda: Outpainting((1000, 0, 0, 0), 512, ["a"], 8).plan(32, 48),
     "crops": lambda: crop_for_inpaint(PICTURE, MASK, MASK, None, Around(4), ViewSize(target=(900, 900))),
     "flat crops": lambda: crop_for_inpaint(PICTURE, MASK, MASK, None, Around(4), ViewSize(target=(8, 16384))),
+    "stitch": lambda: STITCH.stitched(torch.rand(20, 8, 8, 3), 1.0),
     "objects": lambda: split_objects(NOISE, NOISE_LIMIT),
     "edits": lambda: ObjectEdits(["fill"], ["a"]).plan(torch.ones(1, 512, 700)),
     "sheet": lambda: contact_sheet([PICTURE[0]] * 9, ["a"] * 9, cell=512),
@@ -50,6 +51,11 @@ def test_says_what_it_needs_and_what_is_free(case, little):
 @pytest.mark.parametrize("case", GROWING)
 def test_what_fits_is_made(case):
     assert GROWING[case]() is not None
+
+
+def test_a_plan_of_a_large_canvas_needs_no_pixels(little):
+    """Whoever runs it asks for its pictures' room."""
+    assert len(Outpainting((4000, 4000, 4000, 4000), 1024, ["a"], 8).plan(512, 512).steps) > 50
 
 
 @pytest.mark.parametrize("ratio", ["1e300", "1e-300", "1e999", "1:1e-320", "9" * 400, "0", "nan", "5000"])
