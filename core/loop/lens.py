@@ -131,6 +131,9 @@ class Lens:
             if mask is None or mask.ndim != 3 or not mask.is_floating_point() or not mask.isfinite().all():
                 raise ValueError("A mask of this plan is missing or damaged: make the plan anew.")
 
+    def check_size(self, height: int, width: int, assets: Assets) -> None:
+        """Raises ValueError unless this lens can look at a picture of that size."""
+
     def to_json(self) -> dict[str, Any]:
         """A JSON value from which `lens_from_json` makes an equal lens."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -199,6 +202,14 @@ class Masked(Lens):
     def view_size(self, height: int, width: int) -> tuple[int, int]:
         return height, width
 
+    def check_size(self, height: int, width: int, assets: Assets) -> None:
+        for mask in (assets[self.sample], assets[self.composite]):
+            if mask.shape[1:] != (height, width):
+                raise ValueError(
+                    f"A mask of this plan is {mask.shape[2]}x{mask.shape[1]}, but the picture is then "
+                    f"{width}x{height}: connect a picture of the mask's size, or make the plan anew."
+                )
+
     def get(self, picture: Tensor, assets: Assets) -> View:
         return View(picture, assets[self.sample])
 
@@ -251,6 +262,10 @@ class Chain(Lens):
     def check_assets(self, assets: Assets) -> None:
         self.outer.check_assets(assets)
         self.inner.check_assets(assets)
+
+    def check_size(self, height: int, width: int, assets: Assets) -> None:
+        self.outer.check_size(height, width, assets)
+        self.inner.check_size(*self.outer.view_size(height, width), assets)
 
     def view_size(self, height: int, width: int) -> tuple[int, int]:
         return self.inner.view_size(*self.outer.view_size(height, width))

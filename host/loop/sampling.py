@@ -86,6 +86,7 @@ class StepSampler:
             view = step.lens.view_size(height, width)
             if min(view) < 1:
                 raise ValueError(f"Step {number} of the plan works on an empty picture: check its size.")
+            step.lens.check_size(height, width, self.plan.assets)
             height, width = step.lens.size(height, width)
             need = max(need, batch * 3 * 4 * 3 * (view[0] * view[1] + height * width))
         need_room(need, "The largest picture of this plan", "lower its size, or use fewer pictures at once")

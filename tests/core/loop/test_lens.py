@@ -235,3 +235,12 @@ def test_channels_follow_the_picture(given_, wanted):
     assert out.shape == picture.shape
     if wanted == 4:
         assert torch.equal(out[..., 3], picture[..., 3])
+
+
+def test_a_mask_of_another_size_is_said_before_a_picture_is_looked_at():
+    lens, assets = Masked("m", "m"), {"m": torch.zeros(1, 8, 9)}
+    lens.check_size(8, 9, assets)
+    Chain(Resize(8, 9), lens).check_size(64, 64, assets)
+    for wrong in (lens, Chain(Whole(), lens), Chain(Resize(9, 8), lens)):
+        with pytest.raises(ValueError, match="A mask of this plan is 9x8, but the picture is .*: connect"):
+            wrong.check_size(64, 64, assets)

@@ -4,6 +4,8 @@ import json
 
 import pytest
 import torch
+from isi.core.loop.lens import Masked
+from isi.core.loop.plan import Plan, Step
 from PIL import Image
 
 from ..harness import Failed, Host
@@ -340,3 +342,10 @@ def test_settled_runs_are_shorter_and_say_so(bench, picture):
     image, _, run = bench.run(image=picture, stop=stop, run_name="settled")
     assert len(run) == 2 and torch.equal(image, run.load(2).tensors["picture"])
     assert len(bench.host.call("ISI_OpenRun", run_name="settled", iteration=0)[3]) == 2
+
+
+def test_a_plan_with_a_mask_of_another_size_is_one_sentence_before_sampling(bench, picture, calls):
+    plan = Plan((Step("a", 1, lens=Masked("m", "m")),), {"m": torch.ones(1, 8, 16)})
+    with pytest.raises(Failed, match="A mask of this plan is 16x8, but the picture is then 64x64"):
+        bench.run(plan, image=picture)
+    assert not calls
