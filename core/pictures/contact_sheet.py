@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -157,6 +158,12 @@ class Labeller:
         return BACKGROUND + (INK - BACKGROUND) * ink
 
 
+def printable(label: str) -> str:
+    """`label` without what fonts may refuse: control characters but line ends, and halves of characters."""
+    lines = "\n".join(label.splitlines())
+    return "".join(" " if unicodedata.category(one) in ("Cc", "Cs") and one != "\n" else one for one in lines)
+
+
 def label_font(size: int, text: str) -> ImageFont.FreeTypeFont:
     """Pillow's own font, or an installed one where the text has characters beyond Latin."""
     if any(character >= _LATIN_END for character in text):
@@ -169,7 +176,7 @@ def label_font(size: int, text: str) -> ImageFont.FreeTypeFont:
 
 def wrapped(label: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     """At most MOST_LINES lines that fit into `width` pixels; an ellipsis ends a label that does not."""
-    lines = [""]
+    label, lines = printable(label), [""]
     for piece in _pieces(label, font, width):
         if piece != "\n" and font.getlength(lines[-1] + piece) <= width:
             lines[-1] += piece

@@ -160,3 +160,9 @@ def test_pictures_are_taken_one_by_one_and_let_go():
 def test_pictures_and_labels_must_be_equally_many(pictures, labels):
     with pytest.raises(ValueError, match="contact sheet"):
         contact_sheet([flat(8, 8, COLOURS[0])] * pictures, ["x"] * labels)
+
+
+def test_control_characters_never_reach_the_font():
+    """Fonts with all of Chinese and Pillow's own layout raise RuntimeError for them."""
+    font = label_font(16, "海")
+    assert wrapped("a\x07b\x00海\ud83d!\r\nc", font, 1000) == wrapped("a b 海 !\nc", font, 1000)
