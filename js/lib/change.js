@@ -23,3 +23,9 @@ export function asOneChange(act) {
     });
   }
 }
+
+/** What was done to the open graph up to now is a step of the page's own undo: it looks only after clicks. */
+export function noteChange() {
+  const tracker = openTracker();
+  (tracker.captureCanvasState ?? tracker.checkState).call(tracker);
+}

@@ -2,6 +2,7 @@
  * The script of ISI Script: a real text field (undo, input methods and screen readers work as ever) that
  * lies over a coloured copy of its text, and below it what the script means, as one types.
  */
+import { noteChange } from "./change.js";
 import { pieces } from "./colouring.js";
 import { element } from "./dom.js";
 import { whileInGraph } from "./lifetime.js";
@@ -143,6 +144,7 @@ export function scriptWidget(node, name, [, options = {}]) {
       if (area.value.length <= LONG_TEXT) read();
       else timer = setTimeout(read, PAUSE_MS);
     });
+    lifetime.listen(area, "change", noteChange);
     // Chromium's Ctrl+Z takes back what was last typed in the page, wherever the focus is: beside the page's own undo,
     // which then takes that back.
     lifetime.listen(area, "beforeinput", (event) => {

@@ -2,6 +2,7 @@
 any text field, and leaves nothing behind."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -144,7 +145,7 @@ def test_text_is_never_markup_and_may_be_long(page, editor):
     assert attack in steps(page)[0]
     assert page.page.locator(".isi-script img, .isi-script script").count() == 0
     assert page.evaluate("window.hacked ?? null") is None
-    editor.fill("a;" * LONG)
+    editor.fill("a; " * LONG)
     expect(page.page.locator(".isi-script-count")).to_have_text(f"{LONG:,} iterations", timeout=30_000)
     assert page.page.locator(".isi-script-steps li").count() <= 101
 
@@ -158,6 +159,14 @@ def test_a_saved_graph_and_a_copy_keep_the_text(page, editor):
         " app.canvas.copyToClipboard(); app.canvas.pasteFromClipboard(); }"
     )
     assert [node["inputs"]["script"] for node in page.prompt().values()] == ["{oil} kept *5"] * 2
+
+
+def test_what_is_seldom_meant_is_hinted_at(page, editor):
+    editor.fill("a cat; steins;gate")
+    count = page.page.locator(".isi-script-count")
+    expect(count).to_have_text(re.compile(r"^3 iterations · Line 1, column 14: This ; begins a new step"))
+    editor.fill(r"a cat; steins\;gate")
+    expect(count).to_have_text("2 iterations")
 
 
 def test_undo_brings_back_the_text_and_the_field_still_works(page, editor):
