@@ -26,7 +26,14 @@ from ...core.store.entries import DamagedEntry, Entry, read_tensors
 from ...core.store.manifests import is_run_name
 from ...core.store.store import DEFAULT_LIMIT, KEY, Store
 from .home import home, number_setting
-from .manifest import find_key, manifest_path, read_manifest, versions, write_manifest
+from .manifest import (
+    find_key,
+    manifest_path,
+    named_in_versions,
+    read_manifest,
+    versions,
+    write_manifest,
+)
 from .progress import say_on_node
 from .stars import read_stars
 
@@ -124,7 +131,13 @@ class Run:
         `version` tells what was planned: the key of the plan's last step, also where the run settled before.
         """
         if self.plan.assets:
-            write_atomic(manifest_path(self.name).with_suffix(".safetensors"), save(dict(self.plan.assets)))
+            # An earlier version that is opened by its key needs its own masks, not those of the last edit.
+            kept = _masks(self.name)
+            named = named_in_versions(kept, self.family or self.name)
+            kept = {mask: tensor for mask, tensor in kept.items() if mask in named} | dict(self.plan.assets)
+            # Masks may be views of one batch, which this format does not take.
+            whole = {mask: tensor.contiguous().clone() for mask, tensor in kept.items()}
+            write_atomic(manifest_path(self.name).with_suffix(".safetensors"), save(whole))
         value = {
             "name": self.name,
             "keys": self.keys,

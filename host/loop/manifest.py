@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,17 @@ def versions(value: dict[str, Any], user: str | None = None) -> Iterator[dict[st
             found = read_manifest(path)
             if found["keys"] != value["keys"] and found["saved"] <= value["saved"]:
                 yield found
+
+
+def named_in_versions(names: Iterable[str], family: str) -> set[str]:
+    """Those of some masks' names that a version of the family names; what can't be read names none."""
+    found, left = set(), set(names)
+    for path in newest_first(home() / "runs" / "versions" / family) if left else []:
+        with suppress(OSError, ValueError):
+            data = _read(path)
+            found |= {name for name in left if name.encode() in data}
+            left -= found
+    return found
 
 
 def find_key(key: str, name: str = "") -> tuple[dict[str, Any], int] | None:

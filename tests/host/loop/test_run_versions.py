@@ -174,3 +174,19 @@ def test_a_manifest_that_cannot_be_believed_is_one_sentence(booted, how):
         ) as said:
             ask("spoilt")
         assert "\n" not in str(said.value) and len(str(said.value)) < 300
+
+
+def test_an_earlier_version_keeps_its_masks(booted):
+    from isi.core.loop.lens import Masked
+    from isi.core.loop.plan import content_hash
+
+    keys, masks = [f"{n:032x}" for n in range(30)], torch.eye(30).view(30, 1, 1, 30).expand(30, 1, 40, 30)
+    for key, mask in zip(keys, masks, strict=True):
+        name = content_hash(mask)
+        step = Step("a", 1, 1.0, 0.5, 0, lens=Masked(name, name))
+        Run("many-masks", (key,), Plan((step,), {name: mask})).save(key)
+    for key, mask in zip(keys[-10:], masks[-10:], strict=True):
+        run, number = open_run("", key)
+        assert number == 1 and torch.equal(run.plan.assets[content_hash(mask)], mask)
+    file = manifest.manifest_path("many-masks").with_suffix(".safetensors")
+    assert file.stat().st_size < 26 * masks[0].numel() * 4  # those of dropped versions are gone
