@@ -61,13 +61,6 @@ def open_store(user: str | None = None) -> Store:
     return Store(home(user) / "store", int(min(wanted, MOST_GIB) * GIB))
 
 
-def sweep_leftovers(run: str) -> None:
-    """Removes what killed writers left in the folders that a run of that name writes to."""
-    open_store().sweep()
-    for folder in (home(), home() / "runs", home() / "stars", picture_path(picture_name(run, 0, "")).parent):
-        sweep(folder)
-
-
 @dataclass(frozen=True)
 class Run:
     """ISI_RUN: a handle to the iterations of a run. Pictures stay in the store until asked for.
@@ -146,6 +139,15 @@ class Run:
             "changed": self.changed,
         }
         write_manifest(value, version, self.family or self.name)
+
+
+def sweep_leftovers(run: Run) -> None:
+    """Removes what killed writers left in all folders that this run writes to."""
+    open_store().sweep()
+    pictures = picture_path(picture_name(run.name, 0, "")).parent
+    versions_of = home() / "runs" / "versions" / (run.family or run.name)
+    for folder in (home(), home() / "runs", versions_of, home() / "stars", pictures):
+        sweep(folder)
 
 
 def _stored(key: str, names: Iterable[str] | None = None) -> Entry | None:

@@ -110,7 +110,7 @@ def run_plan(request: Request, extras: Extras, notes: Mapping[str, str]) -> Resu
     if notice := sampler.notice():
         say_on_node(f"{run.name}: {notice}.")
     reporter = Reporter(run, plan, progress, notes, environment)
-    sweep_leftovers(run.name)
+    sweep_leftovers(run)
     reporter.save_run(run)
     outcome = iterate(job, keys, sampler, store, reporter, request.redo_from)
     if outcome.count < len(keys):

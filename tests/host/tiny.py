@@ -78,3 +78,17 @@ def tiny_vae(seed: int = 2, z_channels: int = 4, levels: int = 4):
     vae.latent_channels = z_channels
     vae.downscale_ratio = vae.upscale_ratio = 2 ** (levels - 1)
     return vae
+
+
+def tiny_control_net():
+    """A real ControlNet of the tiny UNet's shape, whose output layers are not zero."""
+    import comfy.cldm.cldm
+    import comfy.controlnet
+
+    net = comfy.cldm.cldm.ControlNet(
+        image_size=32, in_channels=4, model_channels=32, hint_channels=3, num_res_blocks=[1, 1],
+        channel_mult=[1, 2], transformer_depth=[1, 1], transformer_depth_middle=1, context_dim=CONTEXT,
+        use_spatial_transformer=True, num_heads=4, legacy=False,
+    )  # fmt: skip
+    fill(net, 4)
+    return comfy.controlnet.ControlNet(net.eval(), load_device=torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""A run of 20 steps on a patched model, killed at random moments and gone on with."""
+"""A run of 20 steps on a patched model with a ControlNet, killed at random moments and gone on with."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from ...forks import Child
 from .. import harness
+from ..tiny import tiny_control_net
 
 STEPS = 20
 
@@ -39,24 +40,34 @@ def kill_and_go_on(host, model, clip, vae, picture, trials: int, folder: Path) -
 
     lora(model, folder / "loras" / "killed.safetensors")
     folder_paths.add_model_folder_path("loras", str(folder / "loras"))
-    harness.VALUES |= {"model": model, "clip": clip, "vae": vae, "picture": picture}
+    given = {"model": model, "clip": clip, "vae": vae, "picture": picture, "net": tiny_control_net()}
+    harness.VALUES |= given
     sampling = {"model": ["lora", 0], "sampling": "v_prediction", "zsnr": False}
     inputs = {"plan": ["script", 0], "negative": "n", "sampler_name": "euler", "scheduler": "normal"}
     inputs |= {"model": ["sampling", 0], "clip": ["clip", 0], "vae": ["vae", 0], "image": ["picture", 0]}
+    inputs |= {"conditioner": ["control", 0]}
+    control = {
+        "control_net": ["net", 0],
+        "hint": "picture",
+        "strength": 0.8,
+        "start_percent": 0.0,
+        "end_percent": 1.0,
+    }
     script = {"script": "; ".join(f"p{k}" for k in range(STEPS)), "steps": 2, "cfg": 2.0, "denoise": 0.5}
     script |= {"final_denoise": 0.5, "curve": "constant", "seed": 3, "seed_mode": "increment"}
     lora_inputs = {"model": ["model", 0], "lora_name": "killed.safetensors", "strength_model": 0.7}
-    prompt = {
-        name: {"class_type": "Test_Value", "inputs": {"name": name}}
-        for name in ("model", "clip", "vae", "picture")
-    } | {
+    prompt = {name: {"class_type": "Test_Value", "inputs": {"name": name}} for name in given} | {
         "lora": {"class_type": "LoraLoaderModelOnly", "inputs": lora_inputs},
         "sampling": {"class_type": "ModelSamplingDiscrete", "inputs": sampling},
+        "control": {
+            "class_type": "ISI_ControlNetConditioner",
+            "inputs": {"control_net": ["net", 0]} | control,
+        },
         "script": {"class_type": "ISI_Script", "inputs": script},
         "run": {"class_type": "ISI_Iterate", "inputs": inputs},
         "out": {"class_type": "Test_Catch", "inputs": {"name": "image", "value": ["run", 0]}},
     }
-    for name in ("model", "clip", "vae", "picture"):
+    for name in given:
         harness.name_of(harness.VALUES[name])  # all children know it by one name
     real = comfy.sample.sample
 

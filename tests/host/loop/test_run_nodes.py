@@ -7,7 +7,7 @@ import torch
 from isi.core.loop.plan import Plan, Step
 
 from ..harness import Failed
-from ..tiny import CONTEXT, fill
+from ..tiny import tiny_control_net
 
 
 @pytest.fixture
@@ -105,20 +105,6 @@ def test_opened_runs_bring_their_masks(bench, picture):
     image, _, _ = bench.run(rest, image=at)
     outside = (mask == 0).unsqueeze(-1).expand_as(picture)
     assert torch.equal(image[outside], picture[outside])
-
-
-def tiny_control_net():
-    """A real ControlNet of the tiny UNet's shape, whose output layers are not zero."""
-    import comfy.cldm.cldm
-    import comfy.controlnet
-
-    net = comfy.cldm.cldm.ControlNet(
-        image_size=32, in_channels=4, model_channels=32, hint_channels=3, num_res_blocks=[1, 1],
-        channel_mult=[1, 2], transformer_depth=[1, 1], transformer_depth_middle=1, context_dim=CONTEXT,
-        use_spatial_transformer=True, num_heads=4, legacy=False,
-    )  # fmt: skip
-    fill(net, 4)
-    return comfy.controlnet.ControlNet(net.eval(), load_device=torch.device("cpu"))
 
 
 @pytest.mark.parametrize("hint", ["picture", "edges"])

@@ -87,6 +87,7 @@ def test_a_saved_batch_is_read_whole(booted, batch):
 def test_the_next_run_sweeps_what_killed_writers_left(bench, picture):
     _, _, run = bench.run(bench.plan("a"), image=picture, run_name="swept")
     folders = [home.home(), home.home() / "runs", home.home() / "store" / "parts"]
+    folders.append(home.home() / "runs" / "versions" / "swept")
     folders.append(gallery.picture_path(gallery.picture_name("swept", 0, run.keys[0])).parent)
     for folder in folders:
         (folder / ".tmpabc.part").write_bytes(b"half")
