@@ -4,7 +4,7 @@
 
 Made from the schemas: a new node is tried as soon as it is listed. A line of JSON a case: what was tried, and
 `error`, null where there was a result. Numbers come by a link, which the host does not check. Run by
-test_ends_of_widgets.py and by `python run.py bench fuzz`.
+test_ends_of_widgets.py and by `python run.py bench ends`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Every node, its number widgets at their ends and far beyond: a result or one sentence, and nothing dies.
 
 The cases are made from the schemas, in a process that may grow by 4 GB (ends.py). Here a sample; all of them
-with `python run.py bench fuzz`.
+with `python run.py bench ends`.
 """
 
 import json
