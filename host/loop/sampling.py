@@ -25,7 +25,7 @@ from .progress import Progress
 SAMPLERS: list[str] = comfy.samplers.KSampler.SAMPLERS
 SCHEDULERS: list[str] = comfy.samplers.KSampler.SCHEDULERS
 LONGEST_SCHEDULE = 100_000
-"""Noise levels of a whole schedule of which a step may sample the end."""
+"""Noise levels of a whole schedule of which a step may sample the end; a hundredth of one always may."""
 LARGEST_TRUE_CFG = 2.0
 """Of models that take guidance as an input: above it pictures burn."""
 
@@ -169,7 +169,7 @@ def sample(moment: Moment, sampling: Sampling, callback: Any) -> Tensor:
     denoise = step.denoise
     # The host makes a schedule of steps / denoise levels and takes the last ones: of millions, for minutes,
     # and deaf to Cancel. What is left of so long a schedule changes no pixel.
-    if denoise * LONGEST_SCHEDULE < step.steps:
+    if denoise * max(LONGEST_SCHEDULE, 100 * step.steps) < step.steps:
         denoise = 0.0
     latent = comfy.sample.fix_empty_latent_channels(model, moment.latent["samples"])
     with global_rng_kept(model.load_device):
