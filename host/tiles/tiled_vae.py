@@ -33,6 +33,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
+from ...core.loop.room import need_room
 from ...core.tiles.group_stats import GroupStats, normalise
 from ...core.tiles.tiles import Axis, TileLayout, fit_layout
 from ..loop.scratch import Scratch
@@ -238,6 +239,7 @@ def decode(vae: Any, latent: Tensor, tile: int, overlap: int) -> Tensor:
     """Pictures `[B, H, W, C]` of `latent`, decoded in tiles of at most `tile` pixels.
 
     `overlap` in pixels is for VAEs that get the host's own tiling. One tile is the host's plain decode.
+    Raises ValueError where there is no room for the pictures.
     """
     unit = vae.spacial_compression_decode()
     if tile >= max(latent.shape[-2:]) * unit:
@@ -248,15 +250,24 @@ def decode(vae: Any, latent: Tensor, tile: int, overlap: int) -> Tensor:
     tile_shape = (1, latent.shape[1], tile // unit + 2, tile // unit + 2)
     _load(vae, vae.memory_used_decode(tile_shape, vae.vae_dtype))
     engine = vae.first_stage_model
-    pictures = []
+    height, width = (side * unit for side in latent.shape[-2:])
+    channels = engine.decoder.conv_out.out_channels
+    # All of them once, and the one in work as it leaves the decoder and as it is processed.
+    need_room(
+        (len(latent) + 2) * channels * height * width * 4,
+        f"{len(latent)} decoded pictures of {width}x{height} pixels",
+        "use fewer pictures at once, or a smaller latent",
+        vae.output_device,
+    )
+    pictures = torch.empty(len(latent), channels, height, width, device=vae.output_device)
     with _sweeps(vae, engine.decoder, tile) as sweeps_for:
-        for one in latent:
+        for index, one in enumerate(latent):
             z = _into_decoder(engine, one.to(vae.device, vae.vae_dtype).unsqueeze(0))[0]
             sweeps = sweeps_for((z.shape[-2], z.shape[-1]), len(latent))
             picture = sweeps.decoder(engine.decoder, z).data
-            pictures.append(vae.process_output(picture.to(vae.output_device, torch.float32, copy=True)))
+            pictures[index] = vae.process_output(picture.to(vae.output_device, torch.float32, copy=True))
             log.debug("VAE decode: %d tiles, area ratio %.3f", len(sweeps.spans), sweeps.area_ratio)
-    return torch.stack(pictures).movedim(1, -1)
+    return pictures.movedim(1, -1)
 
 
 @torch.no_grad()

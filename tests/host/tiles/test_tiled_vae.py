@@ -224,3 +224,17 @@ def test_host_functions_are_left_alone(booted, vae):
     encode(vae, pictures(80, 80), 64, 16)
     assert identities() == before
     assert [m.__dict__.get("forward") for m in vae.first_stage_model.modules()] == forwards
+
+
+def test_too_many_pictures_are_one_sentence_before_the_first_is_decoded(booted, vae, monkeypatch):
+    from isi.core.loop import room
+    from isi.host.tiles.tiled_vae import decode
+
+    latent, ran = latents(16, 24, batch=5), []
+    vae.first_stage_model.decoder.conv_in.register_forward_hook(lambda *_: ran.append(1))
+    one = 3 * 16 * 24 * (4 * vae.spacial_compression_decode() ** 2)
+    monkeypatch.setattr(room, "free_memory", lambda device=room.CPU: 6 * one)
+    with pytest.raises(ValueError, match="5 decoded pictures of .*fewer pictures at once") as raised:
+        decode(vae, latent, 64, 0)
+    assert "\n" not in str(raised.value) and not ran
+    assert len(decode(vae, latent[:3], 64, 0)) == 3 and ran
