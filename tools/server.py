@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ class Server:
     """`with Server(base) as server:` runs ComfyUI with this pack until the block ends.
 
     `cpu` keeps it off the accelerator; `frontend` is the folder of another web page than the installed
-    one. `url` is where it listens, `log` what it printed.
+    one, `options` are further ones of ComfyUI's command line. `url` is where it listens, `log` what it
+    printed.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Server:
         cpu: bool = True,
         port: int = 0,
         frontend: Path | None = None,
+        options: Sequence[str] = (),
     ):
         self.base, self.comfyui = base.resolve(), comfyui
         self.log = self.base / "comfyui.log"
@@ -85,6 +88,7 @@ class Server:
         ]
         self.command += ["--cpu"] if cpu else []
         self.command += ["--front-end-root", str(frontend)] if frontend else []
+        self.command += options
 
     def __enter__(self) -> Server:
         prepare(self.base)
@@ -99,7 +103,8 @@ class Server:
             )
         try:
             self.wait_until_ready()
-            self.post("/settings/Comfy.TutorialCompleted", True)  # no "choose a template" window at start
+            if "--multi-user" not in self.command:  # there, whoever asks must say who it is
+                self.post("/settings/Comfy.TutorialCompleted", True)  # no window of templates
         except BaseException:
             self.stop()
             raise
