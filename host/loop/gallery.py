@@ -49,8 +49,8 @@ def check_run_name(name: str) -> None:
     """Raises ValueError for a name that is not a plain folder name on every system."""
     if name and not is_run_name(name):
         raise ValueError(
-            f"The run_name {name!r} can't be used: expected a folder name of letters, digits, spaces and "
-            "._-() that starts with a letter or digit, without slashes, at most 100 characters and 200 bytes "
+            f"The run_name {name[:100]!r} can't be used: expected a folder name of letters, digits, spaces "
+            "and ._-() that starts with a letter or digit, without slashes, at most 100 characters and 200 bytes "
             "(66 Chinese or Korean letters)."
         )
 

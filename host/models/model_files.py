@@ -54,16 +54,18 @@ def model_path(file: str) -> Path:
         raise ValueError(f"{file[:80]!r} is no name of a file: pick a file from the list.")
     folder, _, name = file.replace("\\", "/").partition("/")
     if folder not in ALL:
-        raise ValueError(f"{file!r} is not in a model folder: expected one of {', '.join(ALL)}, then a name.")
+        raise ValueError(
+            f"{file[:300]!r} is not in a model folder: expected one of {', '.join(ALL)}, then a name."
+        )
     inside = PurePosixPath(name)
     if not name or inside.is_absolute() or ".." in inside.parts or PureWindowsPath(name).drive:
-        raise ValueError(f"{file!r} leads outside the folder {folder}: pick a file from the list.")
+        raise ValueError(f"{file[:300]!r} leads outside the folder {folder}: pick a file from the list.")
     path = folder_paths.get_full_path(folder, name)
     if path is None:
         roots = folder_paths.get_folder_paths(folder)
         # Not Path.is_dir, which raises where a name is longer than the disk has them.
         what = "is a folder" if any(os.path.isdir(Path(root) / name) for root in roots) else "was not found"
-        raise ValueError(f"{file!r} {what}: pick a file from the list (R refreshes it).")
+        raise ValueError(f"{file[:300]!r} {what}: pick a file from the list (R refreshes it).")
     return Path(path)
 
 
