@@ -50,8 +50,8 @@ def check_run_name(name: str) -> None:
     if name and not is_run_name(name):
         raise ValueError(
             f"The run_name {name[:100]!r} can't be used: expected a folder name of letters, digits, spaces "
-            "and ._-() that starts with a letter or digit, without slashes, at most 100 characters and 200 bytes "
-            "(66 Chinese or Korean letters)."
+            "and ._-() that starts with a letter or digit, without slashes, at most 100 characters and 200 "
+            "bytes (66 Chinese or Korean letters)."
         )
 
 
