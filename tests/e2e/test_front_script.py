@@ -170,6 +170,8 @@ def test_what_is_seldom_meant_is_hinted_at(page, editor):
 
 
 def test_undo_brings_back_the_text_and_the_field_still_works(page, editor):
+    # The page takes the size that Nodes 2.0 measures a moment later for a step of its own.
+    page.evaluate("async () => { for (let n = 0; n < 30; n++) await new Promise(requestAnimationFrame); }")
     editor.fill("changed")
     editor.blur()
     page.page.locator("canvas#graph-canvas").focus()
