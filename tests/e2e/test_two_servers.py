@@ -122,8 +122,9 @@ async def _two_users(url):
 
 
 def test_a_users_run_never_reaches_another_users_page(tmp_path):
-    with Server(tmp_path, options=["--multi-user"]) as server:
-        heard, answers = asyncio.run(_two_users(server.url))
+    # A thread of its own, since this one has the loop of the other tests' browser.
+    with Server(tmp_path, options=["--multi-user"]) as server, ThreadPoolExecutor(1) as pool:
+        heard, answers = pool.submit(asyncio.run, _two_users(server.url)).result()
     kinds = {
         name: {json.loads(one)["type"] for one in told if one[:1] == b"{"} for name, told in heard.items()
     }
