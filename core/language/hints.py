@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .places import line_and_column
+from .places import BLANK, line_and_column
 
 LARGE_WEIGHT = 2.0
 """`(photo 16:9)` is seldom meant as cfg times 9."""
@@ -40,7 +40,7 @@ def odd_places(text: str, start: int, end: int, weight: float) -> Iterator[tuple
         return
     if _ENTITY.search(text[max(start, end - 10) : end]):
         yield "entity", end
-    elif text[end + 1 : end + 2].strip(" \t\n\r\f\v\u00a0\u3000\ufeff;"):
+    elif text[end + 1 : end + 2].strip(BLANK + ";"):
         yield "joined_semicolon", end
 
 

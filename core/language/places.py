@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
+BLANK = " \t\n\r\f\v\u00a0\u3000\ufeff"
+"""What counts as blank in a script."""
+
 
 def line_and_column(text: str, offset: int) -> tuple[int, int]:
     """Both from 1; a column is one code point."""

@@ -44,7 +44,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .hints import Hint, hints, odd_places
-from .places import excerpt, line_and_column
+from .places import BLANK, excerpt, line_and_column
 
 BARE_WEIGHT = 1.1
 WEIGHT_RANGE = (0.01, 100.0)
@@ -64,15 +64,14 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 _WHOLE_NUMBERS = {"seed", "steps", "repeat"}
 
-_BLANK = " \t\n\r\f\v\u00a0\u3000\ufeff"
 _FULL_WIDTH = str.maketrans("｛｝；（）：＠＝＊", "{};():@=*")
 _NUMBERS = str.maketrans("．０１２３４５６７８９", ".0123456789")
 _ESCAPE = re.compile(r"\\[{}();@*]")
 _ESCAPE_THAT_GOES = re.compile(r"\\([{};@*])")
-_BLANKS = re.compile(f"[{_BLANK}]+")
+_BLANKS = re.compile(f"[{BLANK}]+")
 _STRUCTURE = re.compile(r"[{}();]")
 _SETTING = re.compile(
-    rf"@(?P<key>[^{_BLANK}@=;:,(){{}}*\\]+)(?P<given>[{_BLANK}]*=[{_BLANK}]*(?P<value>[^{_BLANK}@*();]*))?"
+    rf"@(?P<key>[^{BLANK}@=;:,(){{}}*\\]+)(?P<given>[{BLANK}]*=[{BLANK}]*(?P<value>[^{BLANK}@*();]*))?"
     r"|\*(?P<repeat>[-+]?[0-9.][-+0-9.eE]*)"
 )
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
@@ -96,7 +95,7 @@ class Group:
         """What the text encoder gets: `global, local` with one comma, or the one that is not empty."""
         if not global_prompt or not self.text:
             return global_prompt or self.text
-        parts = global_prompt.rstrip(_BLANK + ","), self.text.lstrip(_BLANK + ",")
+        parts = global_prompt.rstrip(BLANK + ","), self.text.lstrip(BLANK + ",")
         return ", ".join(filter(None, parts))
 
 
@@ -276,7 +275,7 @@ def _settings(text: str, mask: str, start: int, end: int) -> tuple[int, dict[str
             continue  # by @someone
         found.append(match)
     tail = len(found)
-    while tail and not mask[found[tail - 1].end() : end].strip(_BLANK):
+    while tail and not mask[found[tail - 1].end() : end].strip(BLANK):
         tail -= 1
         end = found[tail].start()
     for match in found[:tail]:
@@ -338,7 +337,7 @@ def _called(name: str) -> str:
 
 
 def _number_text(written: str) -> str:
-    return unicodedata.normalize("NFKC", written).strip(_BLANK)
+    return unicodedata.normalize("NFKC", written).strip(BLANK)
 
 
 def _short(written: str) -> str:
@@ -346,14 +345,14 @@ def _short(written: str) -> str:
 
 
 def _trim(mask: str, start: int, end: int) -> tuple[int, int]:
-    while start < end and mask[start] in _BLANK:
+    while start < end and mask[start] in BLANK:
         start += 1
-    while start < end and mask[end - 1] in _BLANK:
+    while start < end and mask[end - 1] in BLANK:
         end -= 1
     return start, end
 
 
 def _clean(plain: str) -> str:
     """A group's text as the prompt has it."""
-    one_line = _BLANKS.sub(lambda m: " " if set("\r\n") & set(m[0]) else m[0], plain.strip(_BLANK))
+    one_line = _BLANKS.sub(lambda m: " " if set("\r\n") & set(m[0]) else m[0], plain.strip(BLANK))
     return _ESCAPE_THAT_GOES.sub(r"\1", one_line)

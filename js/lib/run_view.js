@@ -14,7 +14,6 @@ import { inputPicture } from "./picture.js";
 import { canCopy, copyPicture, dragPicture, openPicture, savePicture } from "./picture_acts.js";
 import { RunItems } from "./run_items.js";
 import { RunProgress } from "./run_progress.js";
-import { outputsOf } from "./source.js";
 import { openMenu } from "./strip_menu.js";
 import { openViewer } from "./viewer.js";
 import { everyTick, watch } from "./watch.js";
