@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -84,7 +85,7 @@ class Run:
         """Iteration `number`, from 1. Raises ValueError where the run or the store does not have it."""
         if not 1 <= number <= len(self.keys):
             raise ValueError(f"The run {self.name!r} has iterations 1 to {len(self.keys)}, not {number}.")
-        entry = _stored(self.keys[number - 1])
+        entry = _stored(open_store(), self.keys[number - 1])
         if entry is None:
             raise ValueError(
                 f"Iteration {number} of the run {self.name!r} is no longer in the store, bit for bit: queue "
@@ -97,10 +98,10 @@ class Run:
 
         Says on the node and in the log which have 8 bits only. Raises ValueError where one has neither.
         """
-        rounded = []
+        rounded, store = [], open_store()
         for number in numbers:
             key = self.keys[number - 1]
-            entry = _stored(key, ["picture"])
+            entry = _stored(store, key, ["picture"])
             if entry is not None:
                 yield planar(entry.tensors["picture"])
                 continue
@@ -125,7 +126,9 @@ class Run:
         """
         if self.plan.assets:
             # An earlier version that is opened by its key needs its own masks, not those of the last edit.
-            kept = _masks(self.name)
+            kept: dict[str, Tensor] = {}
+            with suppress(ValueError):  # a file larger than memory is none that was written here
+                kept = _masks(self.name)
             named = named_in_versions(kept, self.family or self.name)
             kept = {mask: tensor for mask, tensor in kept.items() if mask in named} | dict(self.plan.assets)
             # Masks may be views of one batch, which this format does not take.
@@ -150,10 +153,10 @@ def sweep_leftovers(run: Run) -> None:
         sweep(folder)
 
 
-def _stored(key: str, names: Iterable[str] | None = None) -> Entry | None:
+def _stored(store: Store, key: str, names: Iterable[str] | None = None) -> Entry | None:
     """What the store has of an iteration to look at; None where that is not whole."""
     try:
-        return open_store().get(key, names, first_version=True)
+        return store.get(key, names, first_version=True)
     except DamagedEntry as error:
         log.warning("%s: it is no longer used.", error)
         return None

@@ -190,3 +190,18 @@ def test_an_earlier_version_keeps_its_masks(booted):
         assert number == 1 and torch.equal(run.plan.assets[content_hash(mask)], mask)
     file = manifest.manifest_path("many-masks").with_suffix(".safetensors")
     assert file.stat().st_size < 26 * masks[0].numel() * 4  # those of dropped versions are gone
+
+
+def test_a_file_of_masks_that_no_memory_holds_is_written_anew(booted):
+    from isi.core.loop.lens import Masked
+    from isi.core.loop.plan import content_hash
+
+    mask = torch.ones(1, 4, 4)
+    name = content_hash(mask)
+    file = manifest.manifest_path("endless-masks").with_suffix(".safetensors")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("wb") as endless:
+        endless.truncate(1 << 42)  # takes no room on the disk
+    plan = Plan((Step("a", 1, 1.0, 0.5, 0, lens=Masked(name, name)),), {name: mask})
+    Run("endless-masks", ("0" * 31 + "1",), plan).save("0" * 31 + "1")
+    assert torch.equal(open_run("endless-masks", "0" * 31 + "1")[0].plan.assets[name], mask)
