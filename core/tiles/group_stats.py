@@ -12,15 +12,18 @@ from torch import Tensor
 
 
 class GroupStats:
-    """Mean and variance of `groups` groups of channels of one picture, gathered tile by tile."""
+    """Mean and variance of each channel of one picture, gathered tile by tile.
 
-    def __init__(self, groups: int):
+    Groups are made of them when a norm asks: norms of one network may have groups of different sizes.
+    """
+
+    def __init__(self, channels: int):
         self.count = 0
-        self.mean = torch.zeros(groups, dtype=torch.float64)
-        self.squares = torch.zeros(groups, dtype=torch.float64)
+        self.mean = torch.zeros(channels, dtype=torch.float64)
+        self.squares = torch.zeros(channels, dtype=torch.float64)
 
     def add(self, tile: Tensor) -> None:
-        """Takes in `tile` `[C, h, w]`: cells that were not taken in before. C is a multiple of the groups."""
+        """Takes in `tile` `[C, h, w]`: cells that were not taken in before."""
         cells = tile.float().reshape(len(self.mean), -1)
         mean = cells.mean(1)
         squares = (cells - mean.unsqueeze(1)).square_().sum(1)
@@ -34,16 +37,21 @@ class GroupStats:
         self.mean += delta * (count / total)
         self.count = total
 
-    def affine(self, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    def affine(self, groups: int, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         """Scale and shift `[C]` float32 on weight's device, so that `x * scale + shift` is the group norm.
 
-        `weight` and `bias` `[C]` are the layer's. The variance is the biased one, as in torch.
+        `weight` and `bias` `[C]` are the layer's, and C is a multiple of its `groups`. The variance is the
+        biased one, as in torch.
         """
-        inverse = (self.squares / self.count + eps).rsqrt()
-        per_group = len(weight) // len(self.mean)
-        scale = inverse.repeat_interleave(per_group).float().to(weight.device) * weight.float()
-        mean = self.mean.repeat_interleave(per_group).float().to(weight.device)
-        return scale, bias.float() - mean * scale
+        means = self.mean.view(groups, -1)
+        mean = means.mean(1, keepdim=True)
+        # Channels of a group are parts of one size, merged as tiles are.
+        squares = self.squares.view(groups, -1).mean(1) / self.count + (means - mean).square().mean(1)
+        per_group = means.shape[1]
+        inverse = (squares + eps).rsqrt().repeat_interleave(per_group).float()
+        scale = inverse.to(weight.device) * weight.float()
+        centre = mean.squeeze(1).repeat_interleave(per_group).float().to(weight.device)
+        return scale, bias.float() - centre * scale
 
 
 def normalise(tile: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from ...core.models.concat import Concat, Depth, InpaintMask, Latents, LowResolu
 from ...core.models.kinds import CONCAT, ModelKind, describe
 from ...core.pictures.resize import lanczos, mask_beside
 from ..loop.moment import Needs
+from ..loop.sampling import encode as encode_pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,7 @@ def check_sources(found: ModelKind, sources: Sources, node: str = CONCAT) -> Non
 
 def encode(vae: Any, pixels: Tensor) -> Tensor:
     """The VAE's mode `[B, 4, h, w]`, unscaled, of the centre of `pixels` `[B, H, W, 3]`."""
-    return vae.encode(maths.crop_to_multiple(pixels, vae.spacial_compression_encode()))
+    return encode_pictures(vae, maths.crop_to_multiple(pixels, vae.spacial_compression_encode()))
 
 
 def check_kind(found: ModelKind) -> None:
@@ -114,7 +115,7 @@ def _encoded_at(vae: Any, pixels: Tensor, latent_format: Any, height: int, width
     """The latents of `pixels` resampled for a latent of this size; whatever model is loaded stays so."""
     factor = vae.spacial_compression_encode()
     loaded = comfy.model_management.loaded_models(only_currently_used=True)
-    latents = vae.encode(lanczos(pixels, height * factor, width * factor))
+    latents = encode_pictures(vae, lanczos(pixels, height * factor, width * factor))
     comfy.model_management.load_models_gpu(loaded)
     return latents if latent_format is None else latent_format.process_in(latents)
 

@@ -120,6 +120,10 @@ class StepExtra(Generic[V]):
         """Changes the view before it is encoded (fill under the mask)."""
         return view
 
+    def vae(self, vae: Any, value: V, model: Any) -> Any:
+        """The VAE that pictures of this step go through."""
+        return vae
+
     def patch(self, moment: Moment, value: V) -> Moment:
         """Changes what is sampled (patch a clone of the model: `moment.model.clone()`)."""
         return moment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -112,7 +112,10 @@ class StepSampler:
         if view is not None:
             for does, value in extras:
                 view = does.prepare(view, value)
-        moment = self._moment(index, step, view, latent)
+        vae = self.models.vae
+        for does, value in extras:
+            vae = does.vae(vae, value, self.models.model)
+        moment = self._moment(index, step, view, latent, vae)
         start = None if view is None else moment.latent["samples"]
         for conditioner in chain(self.models.conditioner):
             moment = conditioner.condition(moment)
@@ -125,7 +128,7 @@ class StepSampler:
                 "are kept. Try another sampler, a lower cfg, or run the model in fp32."
             )
         height, width = self.sampling.size if view is None else view.pixels.shape[1:3]
-        pixels = decode(self.models.vae, samples)[:, :height, :width]
+        pixels = decode(vae, samples)[:, :height, :width]
         if view is not None:
             if view.pixels.shape[-1] > 3:
                 pixels = torch.cat([pixels, view.pixels[..., 3:]], -1)
@@ -133,8 +136,7 @@ class StepSampler:
                 pixels = does.finish(pixels, view, value)
         return Sampled(pixels, samples, start)
 
-    def _moment(self, index: int, step: Step, view: View | None, latent: Tensor | None) -> Moment:
-        vae = self.models.vae
+    def _moment(self, index: int, step: Step, view: View | None, latent: Tensor | None, vae: Any) -> Moment:
         ratio = vae.spacial_compression_encode()
         pixels = None if view is None else pad(view.pixels, ratio)
         if latent is not None:
@@ -194,13 +196,18 @@ def global_rng_kept(device: torch.device):
 
 
 def encode(vae: Any, pixels: Tensor) -> Tensor:
-    """Latents of `[B, H, W, 3]` as VAEEncode gives them, a picture each.
+    """Latents of `[B, H, W, 3]` as VAEEncode gives them, a picture each."""
+    return a_picture_each(vae, vae.encode, pixels)
+
+
+def a_picture_each(vae: Any, encoder: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
+    """`encoder` of pictures `[B, H, W, C]`, which uses `vae` in some way.
 
     A video's VAE takes a batch for the frames of one video, so it gets one picture at a time.
     """
     if getattr(vae, "latent_dim", 2) == 3:
-        return torch.cat([vae.encode(pixels[at : at + 1]) for at in range(len(pixels))])
-    return vae.encode(pixels)
+        return torch.cat([encoder(pixels[at : at + 1]) for at in range(len(pixels))])
+    return encoder(pixels)
 
 
 def decode(vae: Any, samples: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from ...core.tiles.tiling import Tiling
 from ..loop.moment import Moment, StepExtra
 from ..models import geometry
 from .tile_conds import TileCut, cut_cond, touches
+from .tiled_vae import in_tiles
 
 log = logging.getLogger("isi")
 
@@ -326,6 +327,10 @@ class TiledExtra(StepExtra[Tiling]):
 
     def check(self, value: Tiling, model: Any, vae: Any) -> None:
         patch_tiled(model, TiledHandler(value))
+
+    def vae(self, vae: Any, value: Tiling, model: Any) -> Any:
+        tile = value.tile or auto_tile(model.model)
+        return in_tiles(vae, tile, tile)
 
     def patch(self, moment: Moment, value: Tiling) -> Moment:
         return replace(moment, model=patch_tiled(moment.model, TiledHandler(value, progress=False)))

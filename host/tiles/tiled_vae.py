@@ -13,12 +13,14 @@ the host's own scheme.
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -36,9 +38,13 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 from ...core.loop.room import need_room
 from ...core.tiles.group_stats import GroupStats, normalise
 from ...core.tiles.tiles import Axis, TileLayout, fit_layout
+from ..loop.sampling import a_picture_each
 from ..loop.scratch import Scratch
 
 log = logging.getLogger("isi")
+
+PLAN_TILE = 512
+"""Largest side in pixels of what a plan's VAE sees at once, as is the default of the tiled VAE's nodes."""
 
 
 @dataclass
@@ -61,13 +67,12 @@ class Sweeps:
         layout: TileLayout,
         device: torch.device,
         scratch: Scratch,
-        groups: int,
         progress: Any,
         scores: int = 2**26,
     ):
         self.spans = [(rows, columns) for rows in _spans(layout.rows) for columns in _spans(layout.columns)]
-        self.size = layout.size
-        self.device, self.scratch, self.groups, self.progress = device, scratch, groups, progress
+        self.size, self.tile_cells = layout.size, math.prod(layout.tile_size)
+        self.device, self.scratch, self.progress = device, scratch, progress
         self.scores = scores
         self.computed = self.needed = 0
 
@@ -93,7 +98,7 @@ class Sweeps:
         before = inputs[0].scale
         after = scale or before
         out = self.scratch.new(channels, *(after * n for n in self.size)) if into is None else into
-        made = Features(out, after, GroupStats(self.groups) if stats else None)
+        made = Features(out, after, GroupStats(channels) if stats else None)
         for rows, columns in self.spans:
             _next(self.progress)
             ys, y = _with_halo(rows, before, after, self.size[0])
@@ -125,8 +130,9 @@ class Sweeps:
         channels, height, width = x.data.shape
         data = x.data.view(1, channels, 1, -1)
         cells = height * width
-        stats = GroupStats(self.groups)
-        at_once = max(1, self.scores // cells)
+        stats = GroupStats(channels)
+        # No layer sees more cells than a tile has, however large the picture.
+        at_once = max(1, min(self.scores // cells, self.tile_cells))
         runs = [slice(begin, min(begin + at_once, cells)) for begin in range(0, cells, at_once)]
 
         def project(layer: Any, run: slice) -> Tensor:
@@ -201,7 +207,7 @@ def _with_halo(span: tuple[int, int], before: int, after: int, length: int) -> t
 
 def _affine(norm: Any, x: Features, device: torch.device) -> tuple[Tensor, Tensor]:
     assert x.stats is not None
-    return x.stats.affine(norm.weight.to(device), norm.bias.to(device), norm.eps)
+    return x.stats.affine(norm.num_groups, norm.weight.to(device), norm.bias.to(device), norm.eps)
 
 
 def _act(norm: Any, x: Features, tile: Tensor) -> Tensor:
@@ -212,7 +218,8 @@ def _act(norm: Any, x: Features, tile: Tensor) -> Tensor:
 def _next(progress: Any) -> None:
     """One more tile begins: the place where the host may interrupt."""
     comfy.model_management.throw_exception_if_processing_interrupted()
-    progress.update(1)
+    if progress is not None:
+        progress.update(1)
 
 
 def is_exact(vae: Any) -> bool:
@@ -235,11 +242,11 @@ def is_exact(vae: Any) -> bool:
 
 
 @torch.no_grad()
-def decode(vae: Any, latent: Tensor, tile: int, overlap: int) -> Tensor:
+def decode(vae: Any, latent: Tensor, tile: int, overlap: int, shown: bool = True) -> Tensor:
     """Pictures `[B, H, W, C]` of `latent`, decoded in tiles of at most `tile` pixels.
 
     `overlap` in pixels is for VAEs that get the host's own tiling. One tile is the host's plain decode.
-    Raises ValueError where there is no room for the pictures.
+    `shown` has the host show the progress. Raises ValueError where there is no room for the pictures.
     """
     unit = vae.spacial_compression_decode()
     if tile >= max(latent.shape[-2:]) * unit:
@@ -260,7 +267,7 @@ def decode(vae: Any, latent: Tensor, tile: int, overlap: int) -> Tensor:
         vae.output_device,
     )
     pictures = torch.empty(len(latent), channels, height, width, device=vae.output_device)
-    with _sweeps(vae, engine.decoder, tile) as sweeps_for:
+    with _sweeps(vae, engine.decoder, tile, shown) as sweeps_for:
         for index, one in enumerate(latent):
             z = _into_decoder(engine, one.to(vae.device, vae.vae_dtype).unsqueeze(0))[0]
             sweeps = sweeps_for((z.shape[-2], z.shape[-1]), len(latent))
@@ -271,21 +278,22 @@ def decode(vae: Any, latent: Tensor, tile: int, overlap: int) -> Tensor:
 
 
 @torch.no_grad()
-def encode(vae: Any, pixels: Tensor, tile: int, overlap: int) -> Tensor:
+def encode(vae: Any, pixels: Tensor, tile: int, overlap: int, shown: bool = True) -> Tensor:
     """The latent of pictures `[B, H, W, C]`, encoded in tiles of at most `tile` pixels.
 
-    Cropped to the VAE's multiple and to its channels as the host does. `overlap` as in `decode`.
+    Cropped to the VAE's multiple and to its channels as the host does. `overlap`, `shown` as in `decode`.
     """
     if tile >= max(pixels.shape[1:3]):
-        return vae.encode(pixels)
+        return a_picture_each(vae, vae.encode, pixels)
     if not is_exact(vae):
-        return vae.encode_tiled(pixels, tile_x=tile, tile_y=tile, overlap=min(overlap, tile // 4))
+        of_host = partial(vae.encode_tiled, tile_x=tile, tile_y=tile, overlap=min(overlap, tile // 4))
+        return a_picture_each(vae, of_host, pixels)
     pixels = vae.vae_encode_crop_pixels(pixels).movedim(-1, 1)
     _load(vae, vae.memory_used_encode((1, pixels.shape[1], tile + 16, tile + 16), vae.vae_dtype))
     engine = vae.first_stage_model
     factor = 2 ** (engine.encoder.num_resolutions - 1)
     latents = []
-    with _sweeps(vae, engine.encoder, tile) as sweeps_for:
+    with _sweeps(vae, engine.encoder, tile, shown) as sweeps_for:
         for one in pixels:
             sweeps = sweeps_for((one.shape[-2] // factor, one.shape[-1] // factor), len(pixels))
             read = lambda p: vae.process_input(p).to(vae.vae_dtype)  # noqa: E731
@@ -296,6 +304,31 @@ def encode(vae: Any, pixels: Tensor, tile: int, overlap: int) -> Tensor:
     return torch.stack(latents)
 
 
+def in_tiles(vae: Any, height: int, width: int) -> Any:
+    """A view of a VAE that works in tiles on whatever is larger than `height` x `width` pixels.
+
+    A VAE whose tiles can't be made exact is returned as it is. The progress is the run's own.
+    """
+    if not is_exact(vae):
+        return vae
+    tile = min(height, width, PLAN_TILE)
+
+    def fits(rows: int, columns: int) -> bool:
+        return rows <= height and columns <= width
+
+    def encode_view(pixels: Tensor) -> Tensor:
+        return vae.encode(pixels) if fits(*pixels.shape[1:3]) else encode(vae, pixels, tile, 0, shown=False)
+
+    def decode_view(samples: Tensor) -> Tensor:
+        unit = vae.spacial_compression_decode()
+        whole = fits(*(side * unit for side in samples.shape[-2:]))
+        return vae.decode(samples) if whole else decode(vae, samples, tile, 0, shown=False)
+
+    view = copy.copy(vae)
+    view.encode, view.decode = encode_view, decode_view
+    return view
+
+
 def _load(vae: Any, memory: float) -> None:
     comfy.model_management.load_models_gpu(
         [vae.patcher], memory_required=int(memory), force_full_load=vae.disable_offload
@@ -303,7 +336,9 @@ def _load(vae: Any, memory: float) -> None:
 
 
 @contextmanager
-def _sweeps(vae: Any, network: Any, tile: int) -> Iterator[Callable[[tuple[int, int], int], Sweeps]]:
+def _sweeps(
+    vae: Any, network: Any, tile: int, shown: bool
+) -> Iterator[Callable[[tuple[int, int], int], Sweeps]]:
     """Makes `Sweeps` for a size in latent cells, of a batch whose pictures share one progress bar."""
     blocks = sum(isinstance(module, ResnetBlock) for module in network.modules())
     layers = 2 * blocks + 2 + network.num_resolutions - 1
@@ -316,9 +351,9 @@ def _sweeps(vae: Any, network: Any, tile: int) -> Iterator[Callable[[tuple[int, 
 
         def sweeps_for(size: tuple[int, int], batch: int) -> Sweeps:
             layout = fit_layout(*size, max(1, tile // unit), 0)
-            if not progress:
+            if shown and not progress:
                 progress.append(comfy.utils.ProgressBar(layers * len(layout) * batch))
-            return Sweeps(layout, vae.device, scratch, network.norm_out.num_groups, progress[0])
+            return Sweeps(layout, vae.device, scratch, progress[0] if progress else None)
 
         yield sweeps_for
 

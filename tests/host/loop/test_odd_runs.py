@@ -81,7 +81,9 @@ def test_a_video_vae_gets_one_picture_at_a_time(booted):
     """Wan's own, made small: it takes a batch for the frames of one video."""
     import comfy.ldm.wan.vae
     import comfy.sd
+    from isi.host.conditioning import concat
     from isi.host.loop.sampling import decode, encode
+    from isi.host.tiles import tiled_vae
 
     torch.manual_seed(0)
     small = comfy.ldm.wan.vae.WanVAE(
@@ -97,6 +99,11 @@ def test_a_video_vae_gets_one_picture_at_a_time(booted):
     for one, latent in zip(pictures, latents, strict=True):
         assert torch.equal(vae.encode(one[None])[0], latent)
     assert decode(vae, latents).shape == pictures.shape
+    assert torch.equal(concat.encode(vae, pictures), latents)
+    assert torch.equal(tiled_vae.encode(vae, pictures, 64, 8), latents)
+    tiles = tiled_vae.encode(vae, pictures, 48, 8)
+    for one, latent in zip(pictures, tiles, strict=True):
+        assert torch.equal(vae.encode_tiled(one[None], tile_x=48, tile_y=48, overlap=8)[0], latent)
 
 
 def test_a_large_cfg_on_a_model_that_takes_guidance_is_said(bench, picture, caplog, monkeypatch):

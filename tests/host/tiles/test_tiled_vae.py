@@ -1,5 +1,7 @@
 """Tiled VAE against the untiled run of the same host VAE."""
 
+import copy
+
 import pytest
 import torch
 
@@ -98,6 +100,32 @@ def test_the_batch_norm_of_flux2(booted):
     assert (decode(vae, z, 48, 16) - vae.decode(z)).abs().max() <= 1e-4
 
 
+@pytest.mark.parametrize("kind", ["base", "upscale-x4"])
+def test_norms_with_groups_of_their_own(host, kind):
+    """The mini models' norms have groups of eight channels, so one network has several numbers of groups."""
+    from isi.host.tiles.tiled_vae import decode, encode, is_exact
+
+    vae = host.call("ISI_MiniCheckpoint", kind=kind)[2]
+    groups = {m.num_groups for m in vae.first_stage_model.modules() if isinstance(m, torch.nn.GroupNorm)}
+    assert is_exact(vae) and len(groups) > 1
+    picture = pictures(104, 160)
+    z = vae.encode(picture)
+    assert (encode(vae, picture, 64, 16) - z).abs().max() <= 1e-5 * z.abs().max()
+    assert (decode(vae, z, 64, 16) - vae.decode(z)).abs().max() <= 1e-5
+
+
+def test_it_is_nearer_to_double_precision_than_the_untiled_run(booted, vae):
+    """Float32 sums of a whole picture round; statistics of tiles are merged in double precision."""
+    from isi.host.tiles.tiled_vae import decode, encode
+
+    double, picture = copy.deepcopy(vae.first_stage_model).double(), pictures(320, 256)
+    exact = double.encode(picture.movedim(-1, 1).double() * 2 - 1)
+    errors = [float((z - exact).abs().max()) for z in (encode(vae, picture, 64, 16), vae.encode(picture))]
+    assert errors[0] <= 1e-5 * exact.abs().max() and errors[0] < errors[1]
+    whole = double.decode(exact).movedim(1, -1) / 2 + 0.5
+    assert (decode(vae, exact.float(), 64, 16) - whole.clamp(0, 1)).abs().max() <= 1e-5
+
+
 def test_one_tile_is_the_host_bit_for_bit(host, vae):
     z = latents(12, 9)
     (ours,) = host.call("ISI_TiledVAEDecode", samples={"samples": z}, vae=vae, tile_size=128, overlap=64)
@@ -119,7 +147,7 @@ def sweeps(vae, size, tile, share=0.25, folder=None, **options):
             self.made += n
 
     scratch = Scratch(vae.device, vae.vae_dtype, folder, share)
-    return Sweeps(fit_layout(*size, tile, 0), vae.device, scratch, 32, Steps(), **options)
+    return Sweeps(fit_layout(*size, tile, 0), vae.device, scratch, Steps(), **options)
 
 
 def test_little_work_is_done_twice(booted, vae):

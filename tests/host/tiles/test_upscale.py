@@ -7,6 +7,7 @@ import torch
 
 from ..harness import Failed
 from ..oracles import oracle
+from ..tiny import fill
 
 TILING = {
     "tile_size": 128,
@@ -76,6 +77,87 @@ def test_an_identity_gives_the_resized_picture_at_the_exact_size(host, clip, pix
     assert out.shape == (1, *size, 3)
     assert (out - resize(image, *size).clamp(0, 1)).abs().max() <= 1e-6
     assert {shape[-2:] for shape in model.model.calls} == {(32, 32)}
+
+
+def layer_inputs(vae, run):
+    """What `run()` returns, and the largest input of any convolution of a VAE meanwhile."""
+    largest, layers = [0], vae.first_stage_model.modules()
+
+    def watch(module, inputs):
+        largest[0] = max(largest[0], inputs[0].numel())
+
+    hooks = [m.register_forward_pre_hook(watch) for m in layers if isinstance(m, torch.nn.Conv2d)]
+    try:
+        made = run()
+        return made, largest[0]
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def sees_twice():
+    """`identity`, whose conditioner has the VAE look at the picture once more, as concat models do."""
+    knows = identity()[1]
+
+    class Looks(type(knows)):
+        def condition(self, moment):
+            seen = moment.vae.encode(moment.pixels[..., :3])
+            assert torch.equal(seen, moment.latent["samples"])
+            return super().condition(moment)
+
+    import comfy.latent_formats
+
+    return oracle(lambda call: call["c_concat"], comfy.latent_formats.LatentFormat, flow=True), Looks()
+
+
+@torch.no_grad()
+def test_the_vae_of_a_plans_step_sees_no_more_than_a_tile(host, clip):
+    from isi.core.loop.lens import resize
+
+    vae, (model, conditioner) = host.call("ISI_MiniCheckpoint", kind="base")[2], sees_twice()
+    settings = {"tile_size": 64, "overlap": 16, "stages": 1, "steps": 1}
+    most = []
+    for size in (192, 256):
+        image = picture(40, 56, seed=size)
+        plan = upscale(host, image, width=size + 64, height=size, **settings)[0]
+
+        def run(plan=plan, image=image):
+            return iterate(host, model, clip, vae, plan, image, conditioner=conditioner)
+
+        (out, latent, _), largest = layer_inputs(vae, run)
+        most.append(largest)
+        start = vae.encode(resize(image, size, size + 64))
+        assert (latent["samples"] - start).abs().max() <= 1e-5 * start.abs().max()
+        # One pixel of the tiles' decode is that of the whole latent's.
+        assert (out - vae.decode(latent["samples"])).abs().max() <= 1e-5
+    assert most[0] == most[1] > 0
+
+
+@torch.no_grad()
+def test_a_picture_of_one_tile_goes_through_the_hosts_own_vae(host, clip, vae):
+    from isi.core.loop.lens import resize
+
+    image, (model, conditioner) = picture(40, 56), sees_twice()
+    for settings in ({"tile_size": 128, "overlap": 16}, {"tile_size": 0}):
+        plan = upscale(host, image, width=112, height=80, stages=1, steps=1, **settings)[0]
+        out, latent, _ = iterate(host, model, clip, vae, plan, image, conditioner=conditioner)
+        assert torch.equal(out, vae.decode(latent["samples"]))
+        start = vae.encode(resize(image, 80, 112))
+        assert (latent["samples"] - start).abs().max() <= 1e-6 * start.abs().max()
+
+
+@torch.no_grad()
+def test_a_vae_that_has_no_exact_tiles_is_the_hosts_own(host, clip):
+    import comfy.sd
+    from comfy.taesd.taesd import TAESD
+
+    small = TAESD(latent_channels=4)
+    fill(small, 0)
+    small.vae_scale.fill_(1.0)
+    vae, (model, conditioner), image = comfy.sd.VAE(sd=small.state_dict()), sees_twice(), picture(40, 56)
+    plan = upscale(host, image, stages=1, steps=1, tile_size=64, overlap=16)[0]
+    out, latent, _ = iterate(host, model, clip, vae, plan, image, conditioner=conditioner)
+    assert torch.equal(out, vae.decode(latent["samples"]))
 
 
 def test_a_run_that_is_killed_goes_on_bit_equal(host, model, clip, vae, tmp_path, monkeypatch, request):
