@@ -233,6 +233,9 @@ class UpscaleCost(io.ComfyNode):
                     "positive", optional=True,
                     tooltip="Any prompt of this model: one tile is sampled for three steps to time it.",
                 ),
+                io.Vae.Input(
+                    "vae", optional=True, tooltip="With a plan: the VAE of ISI Iterate, to count it too."
+                ),
             ],
             outputs=[
                 io.String.Output("report", tooltip="The costs as text."),
@@ -244,8 +247,8 @@ class UpscaleCost(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, model, image, steps, cfg, plan=None, positive=None) -> io.NodeOutput:
-        estimated = estimate(model, image, steps, cfg, plan, positive)
+    def execute(cls, model, image, steps, cfg, plan=None, positive=None, vae=None) -> io.NodeOutput:
+        estimated = estimate(model, image, steps, cfg, plan, positive, vae)
         shown = ui.PreviewImage(estimated.grid, cls=cls).as_dict() | {"text": [estimated.report]}
         return io.NodeOutput(
             estimated.report,

@@ -106,8 +106,10 @@ def _batch(cost: StageCost) -> int:
     return min(cost.tiling.batch, len(cost.layout)) * (2 if cost.guided else 1)
 
 
-def report(costs: list[StageCost], peak: list[int], memory: int, seconds_a_call: float | None) -> str:
-    """The costs as plain text. `memory` in bytes; without `seconds_a_call` no time is given."""
+def report(
+    costs: list[StageCost], peak: list[int], memory: int, seconds_a_call: float | None, vae: str = ""
+) -> str:
+    """The costs as plain text. `memory` in bytes; no `seconds_a_call`: no time is given; `vae` is a line."""
     rows = [("stage", "picture", "tiles", "tile", "steps", "calls", "work")]
     for cost in costs:
         tile = cost.tile_pixels
@@ -126,6 +128,7 @@ def report(costs: list[StageCost], peak: list[int], memory: int, seconds_a_call:
         "",
         f"Model calls: {calls}. Largest model input: {' x '.join(map(str, peak))} (latent).",
         f"Memory while sampling: about {memory / 2**30:.1f} GiB, model included.",
+        *([vae] if vae else []),
     ]
     if seconds_a_call is None:
         lines.append("Time: connect `positive` to have one tile timed.")

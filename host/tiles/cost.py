@@ -20,6 +20,7 @@ from ...core.tiles.tiles import TileLayout
 from ...core.tiles.tiling import Tiling
 from .demofusion import unpatched
 from .tiled import TiledHandler, auto_tile, pixel_ratio
+from .vae_cost import vae_report
 
 WARM_UP, TIMED = 1, 2
 """Sampler steps of a calibration run: the first ones load the model and choose kernels."""
@@ -36,13 +37,17 @@ class Estimate:
     seconds: float
 
 
-def estimate(model: Any, picture: Tensor, steps: int, cfg: float, plan: Plan | None, positive: list | None):
+def estimate(
+    model: Any, picture: Tensor, steps: int, cfg: float, plan: Plan | None, positive: list | None, vae: Any
+) -> Estimate:
     """The cost of a plan that starts from `picture`, or of sampling `picture` with the MODEL as it is.
 
-    With `positive` (CONDITIONING) one tile is sampled to measure the time.
+    With `positive` (CONDITIONING) one tile is sampled to measure the time. A `vae` counts with a plan, whose
+    pictures go through it.
     """
     size, form = (picture.shape[1], picture.shape[2]), geometry(model)
-    if plan is not None and plan.steps:
+    planned = plan is not None and bool(plan.steps)
+    if plan is not None and planned:
         costs, cfg = plan_cost(plan, size, form), max(step.cfg for step in plan.steps)
     else:
         tiling = tiling_of(model) or Tiling(tile=2 * max(*size, 512), overlap=0)
@@ -53,8 +58,9 @@ def estimate(model: Any, picture: Tensor, steps: int, cfg: float, plan: Plan | N
     peak = peak_input(costs, form.channels)
     seconds = None if positive is None else seconds_a_call(model, peak, cfg, positive, positive)
     calls = sum(cost.calls for cost in costs)
+    said = vae_report(vae, costs) if planned and vae is not None else ""
     return Estimate(
-        report(costs, peak, memory(model, peak), seconds),
+        report(costs, peak, memory(model, peak), seconds, said),
         draw_tiles(picture, costs[largest].layout, flat[largest]),
         len(costs[largest].layout),
         calls,

@@ -304,6 +304,11 @@ def encode(vae: Any, pixels: Tensor, tile: int, overlap: int, shown: bool = True
     return torch.stack(latents)
 
 
+def plan_tile(height: int, width: int) -> int:
+    """Largest side in pixels of a VAE's tile where the sampler's tiles are `height` x `width` pixels."""
+    return min(height, width, PLAN_TILE)
+
+
 def in_tiles(vae: Any, height: int, width: int) -> Any:
     """A view of a VAE that works in tiles on whatever is larger than `height` x `width` pixels.
 
@@ -311,7 +316,7 @@ def in_tiles(vae: Any, height: int, width: int) -> Any:
     """
     if not is_exact(vae):
         return vae
-    tile = min(height, width, PLAN_TILE)
+    tile = plan_tile(height, width)
 
     def fits(rows: int, columns: int) -> bool:
         return rows <= height and columns <= width

@@ -7,7 +7,7 @@ import torch
 
 from ..harness import Failed
 from ..oracles import oracle
-from ..tiny import fill
+from ..tiny import fill, tiny_vae
 
 TILING = {
     "tile_size": 128,
@@ -274,6 +274,54 @@ def test_the_cost_node_says_what_a_run_will_take(host, model, clip):
     assert tiles == 12 and calls == 5 * (2 + 4) + 5 * (12 + 16)
     assert seconds > 0 and "Time: about" in report and "stone" not in report
     assert grid.shape[0] == 1 and grid.shape[-1] == 3
+
+
+@torch.no_grad()
+def test_the_cost_of_the_vae_is_what_a_run_keeps(host, model, clip, monkeypatch):
+    """Features that live at once while a plan's pictures are made, against what the cost says before."""
+    import weakref
+
+    from isi.host.loop.scratch import Scratch
+    from isi.host.tiles import tiled_vae
+    from isi.host.tiles.vae_cost import working_memory
+
+    alive, peak, real = [0], [0], Scratch.new
+
+    def watched(self, *shape):
+        made = real(self, *shape)
+        alive[0] += made.nbytes
+        peak[0] = max(peak[0], alive[0])
+        weakref.finalize(made, lambda size=made.nbytes: alive.__setitem__(0, alive[0] - size))
+        return made
+
+    monkeypatch.setattr(Scratch, "new", watched)
+    for vae in (tiny_vae(), tiny_vae(levels=3), host.call("ISI_MiniCheckpoint", kind="base")[2]):
+        peak[0] = 0
+        unit = vae.spacial_compression_decode()
+        tiled_vae.decode(vae, torch.randn(1, 4, 24, 17), 64, 0)
+        assert working_memory(vae, 24 * unit, 17 * unit) == peak[0] > 0 and alive[0] == 0
+
+
+@torch.no_grad()
+def test_the_report_counts_the_tiles_of_the_vae(host, model, clip, vae, monkeypatch):
+    from isi.host.tiles.tiled_vae import Sweeps
+
+    image = picture(72, 96)
+    plan = upscale(host, image, factor=2.0, stages=1, steps=1, tile_size=64)[0]
+    costs = {"model": model, "image": image, "steps": 20, "cfg": 7.0}
+    said = host.call("ISI_UpscaleCost", plan=plan, vae=vae, **costs)[0]
+    made, real = [], Sweeps.__init__
+    monkeypatch.setattr(
+        Sweeps, "__init__", lambda self, *given: (made.append(given[0]), real(self, *given))[1]
+    )
+    iterate(host, model, clip, vae, plan, image)
+    assert len(made) == 2
+    assert f"in {sum(map(len, made))} tiles of at most 64 px" in said and "VAE: about 0." in said
+    assert "VAE" not in host.call("ISI_UpscaleCost", plan=plan, **costs)[0]
+    assert "VAE" not in host.call("ISI_UpscaleCost", vae=vae, **costs)[0]
+    whole = upscale(host, image, factor=2.0, stages=1, steps=1, tile_size=0)[0]
+    said = host.call("ISI_UpscaleCost", plan=whole, vae=vae, **costs)[0]
+    assert "VAE: about" in said and "tiles of at most" not in said
 
 
 def test_the_cost_of_a_patched_model_is_counted_by_a_run(host):
