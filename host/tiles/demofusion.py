@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ...core.tiles import demofusion as paper
 from ...core.tiles.demofusion import DemoFusion
+from ...core.tiles.tiles import TileLayout
 from ...core.tiles.tiling import Tiling
 from ..loop.moment import Moment, Needs, StepExtra
 from . import tiled
@@ -90,12 +91,12 @@ class DemoFusionHandler(TiledHandler):
         limit = (self.tiling.tile or auto_tile(model)) // pixel_ratio(model)
         return max(self.demofusion.scale, -(-max(shape[-2:]) // limit))
 
-    def should_use_context(self, model, conds, x_in, timestep, model_options) -> bool:
+    def splits(self, layout: TileLayout) -> bool:
         return True
 
     def execute(self, calc_cond_batch, model, conds, x_in, timestep, model_options) -> list[Tensor]:
         evaluate = super().execute
-        if super().should_use_context(model, conds, x_in, timestep, model_options):
+        if super().splits(self.layout(model, x_in.shape)):
             local = evaluate(calc_cond_batch, model, conds, x_in, timestep, model_options)
         else:
             local = calc_cond_batch(model, conds, x_in, timestep, model_options)
@@ -115,17 +116,20 @@ class DemoFusionHandler(TiledHandler):
         """The model's answer on every s-th cell, for all s * s offsets, put together on the canvas."""
         out = [torch.zeros_like(x_g) for _ in conds]
         offsets = [(y, x) for y in range(s) for x in range(s)]
-        kept = self.run.kept if self.run else {}
+        kept, size = self.run.kept if self.run else {}, (x_g.shape[-2], x_g.shape[-1])
+        # All sparse pictures are of one size, at which a held picture is shown whole.
+        whole = DilatedCut(size, s, ((0, 0),), x_g.shape[0])
+        options = self.patched_options(model, model_options, [whole], x_g)(0)
         for i in range(0, len(offsets), self.tiling.batch):
             comfy.model_management.throw_exception_if_processing_interrupted()
             group = tuple(offsets[i : i + self.tiling.batch])
-            cut = DilatedCut((x_g.shape[-2], x_g.shape[-1]), s, group, x_g.shape[0])
+            cut = DilatedCut(size, s, group, x_g.shape[0])
             x, ratio, sigma = cut.tensor(x_g), pixel_ratio(model), timestep.repeat(cut.count)
             part_conds = [
                 c if c is None else [p for one in c if (p := cut_cond(one, cut, x_g.shape, ratio, kept))]
                 for c in conds
             ]
-            parts = calc_cond_batch(model, part_conds, x, sigma, model_options)
+            parts = calc_cond_batch(model, part_conds, x, sigma, options)
             for canvas, part in zip(out, parts, strict=True):
                 cut.put(canvas, part)
         return out

@@ -26,8 +26,10 @@ from ...core.tiles.blend import TileWeights
 from ...core.tiles.tiles import Tile, TileLayout
 from ...core.tiles.tiling import Tiling
 from ..loop.moment import Moment, StepExtra
+from ..loop.progress import say_on_node
 from ..models import geometry
-from .tile_conds import TileCut, cut_cond, touches
+from .tile_conds import Cut, TileCut, cut_cond, touches
+from .tile_patches import check_patches, cut_patches, held_pictures, warnings_of, with_patches
 from .tiled_vae import in_tiles
 
 log = logging.getLogger("isi")
@@ -108,6 +110,10 @@ class TiledHandler(comfy.context_windows.ContextHandlerABC):
                 f"but {len(self.prompts)} prompts are connected to tile_prompts: connect one for each tile, "
                 "row by row (ISI Upscale Cost shows the grid)."
             )
+        if self.splits(layout):
+            check_patches(guider.model_options, layout.size, pixel_ratio(model))
+            if warning := warnings_of(guider.model_options):
+                say_on_node(warning)
         handler = copy.copy(self)
         handler.run = TiledRun(guider, latent, max(1, len(sigmas) - 1))
         if self.progress and not layout.whole:
@@ -120,9 +126,12 @@ class TiledHandler(comfy.context_windows.ContextHandlerABC):
         log.info("Tiled sampling: %d tiles of %d x %d pixels.", len(layout), width, height)
         return handler
 
+    def splits(self, layout: TileLayout) -> bool:
+        """Whether the model is shown parts: one tile that covers all is the host's own sampling."""
+        return not layout.whole or bool(self.prompts)
+
     def should_use_context(self, model, conds, x_in, timestep, model_options) -> bool:
-        # One tile that covers all is the host's own sampling.
-        return not self.layout(model, x_in.shape).whole or bool(self.prompts)
+        return self.splits(self.layout(model, x_in.shape))
 
     def get_resized_cond(self, cond_in, x_in, window, device=None) -> list:
         """The conditions `cond_in` of a canvas `x_in`, for the tiles of `window` (a `TileWindow`)."""
@@ -137,10 +146,12 @@ class TiledHandler(comfy.context_windows.ContextHandlerABC):
         layout = self.tiling.at_step(self.layout(model, x_in.shape), step, ratio)
         weights = TileWeights(layout, self.tiling.blend, self.tiling.margin(ratio), x_in.device)
         out = [torch.zeros_like(x_in) for _ in conds]
-        groups = list(self._groups(model, layout, conds, x_in))
+        groups = list(self._groups(model, layout, conds, x_in, bool(held_pictures(model_options))))
+        cuts = [TileCut(layout, tiles, x_in.shape[0]) for tiles, _ in groups]
+        options = self.patched_options(model, model_options, cuts, x_in)
         for done, (tiles, tile_conds) in enumerate(groups, 1):
             comfy.model_management.throw_exception_if_processing_interrupted()
-            window = TileWindow(TileCut(layout, tiles, x_in.shape[0]), weights, ratio)
+            window = TileWindow(cuts[done - 1], weights, ratio)
             if self._flat(layout, tiles[0]):
                 parts = [window.get_tensor(self._source(model, x_in))] * len(conds)
             else:
@@ -149,16 +160,32 @@ class TiledHandler(comfy.context_windows.ContextHandlerABC):
                     [c if c is None else self.get_resized_cond(c, x_in, window) for c in tile_conds],
                     window.get_tensor(x_in),
                     timestep.repeat(len(tiles)),
-                    with_rope_offset(model_options, model, tiles[0]),
+                    with_rope_offset(options(done - 1), model, tiles[0]),
                 )
             for canvas, part in zip(out, parts, strict=True):
                 window.add_window(canvas, part)
             self._report(step, done, len(groups))
         return out
 
-    def _groups(self, model, layout, conds, x_in) -> Iterator[tuple[tuple[Tile, ...], list]]:
-        """Tiles that can share a model call, with the conditions they share."""
-        batch = 1 if reads_rope(model) else self.tiling.batch
+    def patched_options(self, model, model_options, cuts: Sequence[Cut], x_in) -> Callable[[int], dict]:
+        """Options for the cut of an index: patches that hold a picture hold the part of that cut.
+
+        The parts of one kind of cuts are kept until others are asked for.
+        """
+        patches = held_pictures(model_options)
+        if not patches:
+            return lambda index: model_options
+        kept, kind = self.run.kept if self.run else {}, type(cuts[0])
+        key = tuple(cuts), tuple(map(id, patches))
+        if kept.get(kind, (None, None))[0] != key:
+            kept.pop(kind, None)
+            kept[kind] = key, cut_patches(patches, cuts, x_in.shape, pixel_ratio(model))
+        copies = kept[kind][1]
+        return lambda index: with_patches(model_options, copies[index], x_in.device)
+
+    def _groups(self, model, layout, conds, x_in, alone) -> Iterator[tuple[tuple[Tile, ...], list]]:
+        """Tiles that can share a model call, with the conditions they share; `alone`: none can."""
+        batch = 1 if alone or reads_rope(model) else self.tiling.batch
         waiting: list[Tile] = []
         last_key, last_conds = None, []
         for i, tile in enumerate(layout):
