@@ -284,21 +284,27 @@ def spoilt_entry(rng: random.Random) -> bytes:
     return struct.pack("<Q", len(text)) + text + data[8 + length :]
 
 
+@cache
+def folder() -> tempfile.TemporaryDirectory:
+    """Where entries lie; it goes when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="isi-fuzz-")
+
+
 def entries(rng: random.Random) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder), 1 << 26)
-        path = Path(folder, ENTRY_KEY[:2], f"{ENTRY_KEY}.safetensors")
-        path.parent.mkdir()
-        path.write_bytes(spoilt_entry(rng))
-        try:
-            found = store.get(ENTRY_KEY)
-        except DamagedEntry as error:
-            sentence(error)
-            assert not path.exists()
-            return
-        assert found is not None
-        for name, tensor in sound_entry().tensors.items():
-            assert torch.equal(found.tensors[name], tensor)
+    root = Path(folder().name)
+    store = Store(root, 1 << 26)
+    path = root / ENTRY_KEY[:2] / f"{ENTRY_KEY}.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(spoilt_entry(rng))
+    try:
+        found = store.get(ENTRY_KEY)
+    except DamagedEntry as error:
+        sentence(error)
+        assert not path.exists()
+        return
+    assert found is not None
+    for name, tensor in sound_entry().tensors.items():
+        assert torch.equal(found.tensors[name], tensor)
 
 
 TARGETS: dict[str, Callable[[random.Random], None]] = {

@@ -1,87 +1,41 @@
-"""What a page sets and asks, broken from a seed: settings fall back, routes answer in one sentence."""
+"""What a page sets and asks and what lies on disk, broken from a seed: a result or one sentence, no file outside."""
 
-import json
-import math
 import random
+from pathlib import Path
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 
-from ...fuzzing import STRANGE, dumped, sentence, strange
+from ...inside import kept_inside
+from ..fuzzing import Desk
 
-SETTINGS = {"ISI.StoreGiB": 4, "Comfy.Locale": "en", "ISI.Strip": {"open": True, "sizes": [1, 2]}}
-TEXTS = [
-    "",
-    "0",
-    "1",
-    "-1",
-    "1e9",
-    "9" * 30,
-    "nan",
-    "１",
-    "a\0b",
-    "../..",
-    "..",
-    "é" * 300,
-    "x" * 3000,
-    "%00",
-    "a/b",
-    "'",
-]
+COUNT = 300
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_store_opens_whatever_is_set(booted, tmp_path, monkeypatch, seed):
-    import folder_paths
-    from isi.host.loop.gallery import open_store
-
-    monkeypatch.setattr(folder_paths, "get_user_directory", lambda: str(tmp_path))
-    path, rng = tmp_path / "default" / "comfy.settings.json", random.Random(seed)
-    path.parent.mkdir()
-    for _ in range(150):
-        value = strange(SETTINGS, rng)
-        if rng.random() < 0.5:
-            value = SETTINGS | {"ISI.StoreGiB": rng.choice([*STRANGE, -0.0, 5e-324, 1e308, "4", math.inf])}
-        path.write_bytes(dumped(value, rng))
-        limit = open_store().limit
-        assert type(limit) is int and 0 <= limit < 2**63
+@pytest.fixture(scope="module")
+def desk(booted):
+    desk = Desk(booted)
+    yield desk
+    desk.close()
 
 
-def asked(rng):
-    """A method, a path, a query and a body that the pack's routes may get."""
-    name = rng.choice(TEXTS).replace("/", "%2F").replace("\0", "%00") or "a"
-    query = {rng.choice(("from", "count", "file", "kind", "other")): rng.choice(TEXTS) for _ in range(3)}
-    if rng.random() < 0.5:
-        query["file"] = f"checkpoints/{rng.choice(TEXTS)}"
-    body = dumped(strange({"add": ["0001-0123abcd.png"], "remove": []}, rng), rng)
-    path = rng.choice((f"/isi/runs/{name}", "/isi/model", f"/isi/stars/{name}"))
-    return "post" if "stars" in path else "get", path, query, body
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_route_answers_in_one_sentence(host, seed, caplog):
-    rng = random.Random(seed)
-
-    async def ask():
-        app = web.Application()
-        app.add_routes([route for route in host.server.routes if route.path.startswith("/isi/")])
-        async with TestClient(TestServer(app)) as client:
-            for _ in range(100):
-                method, path, query, body = asked(rng)
-                given = {"data": body} if method == "post" else {"params": query}
-                answer = await client.request(method, path, **given)
-                text = await answer.text()
-                assert answer.status in (200, 404), (
-                    method,
-                    path,
-                    query,
-                    body[:200],
-                    answer.status,
-                    text[:200],
-                )
-                if answer.status == 404 and answer.content_type == "application/json":
-                    sentence(ValueError(json.loads(text)["error"]))
-
-    host.loop.run_until_complete(ask())
+@pytest.mark.parametrize("target", ["settings", "manifests", "routes"])
+def test_a_result_or_one_sentence_and_no_file_outside(desk, target, caplog):
+    ask = desk.targets()[target]
+    with kept_inside(desk.host.base) as outside:
+        for number in range(COUNT):
+            try:
+                ask(random.Random(f"{target} {number}"))
+            except Exception as error:
+                raise AssertionError(f"{target}, input {number}: {error!r}") from error
+            assert not outside, f"{target}, input {number}: {outside[:3]}"
     assert not [one for one in caplog.records if one.levelname == "ERROR"]
+
+
+def test_a_file_outside_is_seen(desk, tmp_path):
+    canary = tmp_path / "canary"
+    with kept_inside(desk.host.base) as outside:
+        canary.write_text("x")
+        canary.rename(tmp_path / "moved")
+        (tmp_path / "moved").unlink()
+        assert Path(__file__).read_text("utf-8")  # code is no secret
+    assert [each.split()[0] for each in outside] == ["open", "os.rename", "os.rename", "os.remove"]
