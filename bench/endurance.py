@@ -114,8 +114,9 @@ def chains(host: Host, models: tuple, count: int) -> None:
             (positive,) = host.call("CLIPTextEncode", clip=clip, text="a tree")
             (latent,) = host.call("VAEEncode", pixels=pixels, vae=vae)
             (latent,) = host.call(
-                "KSampler", model=model, seed=seed, steps=1, cfg=5.0, sampler_name="euler", scheduler="normal",
-                positive=positive, negative=negative, latent_image=latent, denoise=0.6,
+                "KSampler", model=model, seed=seed, steps=1, cfg=5.0, sampler_name="euler",
+                scheduler="normal", positive=positive, negative=negative, latent_image=latent,
+                denoise=0.6,
             )  # fmt: skip
             (pixels,) = host.call("VAEDecode", samples=latent, vae=vae)
         host.events.clear()

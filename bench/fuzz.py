@@ -40,10 +40,8 @@ def readers(targets: dict[str, Callable[[random.Random], None]], count: int) -> 
                 took = time.process_time() - start
                 longest, over = max(longest, took), over + (took > 1)
         grown = (process.memory_info().rss - before) / 1e6
-        print(
-            f"{name:14}{number + 1:>9,}{len(raw):>12}{len(outside):>15}{longest:>15.2f}{over:>10}{grown:>10.0f}",
-            flush=True,
-        )
+        counts = f"{number + 1:>9,}{len(raw):>12}{len(outside):>15}"
+        print(f"{name:14}{counts}{longest:>15.2f}{over:>10}{grown:>10.0f}", flush=True)
         for line in raw[:5] + outside[:5]:
             print("   ", line[:300])
 

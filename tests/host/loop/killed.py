@@ -1,10 +1,14 @@
-"""A run of 20 steps on a patched model with a ControlNet, killed at random moments and gone on with."""
+"""A run of 20 steps on a patched model with a ControlNet, killed at random moments or in its writes, and gone
+on with."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import random
+import signal
+import stat
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -33,8 +37,42 @@ def lora(model, path: Path) -> None:
     save_file(tensors, path)
 
 
-def kill_and_go_on(host, model, clip, vae, picture, trials: int, folder: Path) -> Counter[int]:
-    """How often how many iterations were made again after a kill; holds that the bits are the same."""
+def count_writes(stop: int) -> list[int]:
+    """Counts what this process does to files from now on, and kills it at number `stop` (0: never).
+
+    Where that is the moment in which a file's content is made to last, half of the content is there.
+    """
+    count, sync = [0], os.fsync
+
+    def here() -> bool:
+        count[0] += 1
+        return count[0] == stop
+
+    def look(event: str, given: tuple) -> None:
+        writes = event == "open" and isinstance(given[2], int) and given[2] & (os.O_CREAT | os.O_TRUNC)
+        if (writes or event in ("os.rename", "os.remove", "os.utime", "os.mkdir")) and here():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def flush(handle: int) -> None:
+        if here():
+            size = os.fstat(handle).st_size
+            if not stat.S_ISDIR(os.fstat(handle).st_mode):
+                os.ftruncate(handle, size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+        sync(handle)
+
+    os.fsync = flush
+    sys.addaudithook(look)
+    return count
+
+
+def kill_and_go_on(
+    host, model, clip, vae, picture, trials: int, folder: Path, aimed: bool = False
+) -> Counter[int]:
+    """How often how many iterations were made again after a kill; holds that the bits are the same.
+
+    Kills come at random moments, or, `aimed`, each in one of the run's writes, from the first to the last.
+    """
     import comfy.sample
     import folder_paths
 
@@ -71,7 +109,7 @@ def kill_and_go_on(host, model, clip, vae, picture, trials: int, folder: Path) -
         harness.name_of(harness.VALUES[name])  # all children know it by one name
     real = comfy.sample.sample
 
-    def work(home: Path, log: Path) -> None:
+    def work(home: Path, log: Path, stop: int = 0) -> None:
         os.environ["ISI_HOME"] = str(home)
         prompt["run"]["inputs"]["run_name"] = home.name  # pictures in a folder of its own
         handle = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
@@ -83,7 +121,9 @@ def kill_and_go_on(host, model, clip, vae, picture, trials: int, folder: Path) -
 
         comfy.sample.sample = counted
         host.new_executor()
+        writes = count_writes(stop)
         host.run(prompt)
+        log.with_suffix(".writes").write_text(f"{writes[0]}")
         image = harness.CAUGHT["image"].contiguous()
         os.write(handle, hashlib.sha256(image.numpy().tobytes()).hexdigest().encode())
 
@@ -93,12 +133,15 @@ def kill_and_go_on(host, model, clip, vae, picture, trials: int, folder: Path) -
     whole = (folder / "whole.log").read_bytes()
     assert whole.count(b"x") == STEPS
     rng, again = random.Random(trials), Counter()
+    writes = int((folder / "whole.writes").read_text())
     for trial in range(trials):
         home, logs = folder / f"home {trial}", [folder / f"{trial} {part}.log" for part in (1, 2)]
-        child = Child(lambda home=home, log=logs[0]: work(home, log))
-        time.sleep(rng.uniform(0, lasts))
-        child.kill()
-        child.wait()
+        stop = 1 + (writes - 1) * trial // max(1, trials - 1) if aimed else 0
+        child = Child(lambda home=home, log=logs[0], stop=stop: work(home, log, stop))
+        if not aimed:
+            time.sleep(rng.uniform(0, lasts))
+            child.kill()
+        assert child.wait() in ((-9,) if aimed else (-9, 0))
         assert Child(lambda home=home, log=logs[1]: work(home, log)).wait() == 0
         first = logs[0].read_bytes().count(b"x") if logs[0].exists() else 0
         second = logs[1].read_bytes()

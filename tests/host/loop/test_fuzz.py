@@ -1,4 +1,4 @@
-"""What a page sets and asks and what lies on disk, broken from a seed: a result or one sentence, no file outside."""
+"""What a page sets and asks, and what lies on disk, broken from a seed: no raw error, no file outside."""
 
 import random
 from pathlib import Path
