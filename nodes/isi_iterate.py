@@ -7,19 +7,23 @@ import math
 
 from comfy_api.latest import io
 
-from ..core.language.script import ScriptError, parse
+from ..core.language.mistakes import ScriptError
+from ..core.language.resolve import check_wildcards, drawn_text
+from ..core.language.script import parse
 from ..core.loop.drift import REFERENCES, DriftLock
 from ..core.loop.memory import CARRIES, MEMORY_BLENDS, Memory
-from ..core.loop.schedule import CURVES, SEED_MODES, make_plan
+from ..core.loop.schedule import CHOOSING, CURVES, SEED_MODES, make_plan, with_negatives
 from ..core.loop.settle import Settle
 from ..host.conditioning.control_net import HINTS, ControlNetConditioner
 from ..host.extras import EXTRAS
 from ..host.loop.gallery import check_run_name
 from ..host.loop.run import Request, run_plan
 from ..host.loop.sampling import SAMPLERS, SCHEDULERS, Models, Sampling
+from ..host.prompts.wildcard_folders import changes, wildcards
 from . import sockets
 
 CATEGORY = "ISI/iterate"
+NAMES = {"sampler": SAMPLERS, "scheduler": SCHEDULERS}
 SCRIPT = (
     "{a photo of an old oak tree, masterpiece} spring blossom; (summer green:1.1); golden autumn; deep snow"
 )
@@ -34,7 +38,7 @@ class Script(io.ComfyNode):
             category=CATEGORY,
             description="Writes a plan: one step a group, groups separated by `;`. `{...}` joins every step, "
             "`(...:1.3)` around a whole group weighs it, `@denoise=.4 @cfg=6 @seed=7 @steps=12 *3` at a "
-            "group's end sets that step alone.",
+            "group's end sets that step alone, `{red|green}` and `__wildcard__` draw words.",
             search_aliases=["prompt schedule", "prompt loop", "img2img loop", "loopback", "iterative prompt"],
             inputs=[
                 io.String.Input(
@@ -69,6 +73,11 @@ class Script(io.ComfyNode):
                     tooltip="Seeds of the others: increment counts up, fixed keeps one (noise burns in), "
                     "hashed draws one for each.",
                 ),
+                io.Combo.Input(
+                    "choices", options=list(CHOOSING), default="random", optional=True,
+                    tooltip="How choices and wildcards become words: random draws them from each iteration's "
+                    "seed, all makes an iteration of every combination.",
+                ),
             ],
             outputs=[
                 sockets.Plan.Output("plan", tooltip="Connect to ISI Iterate."),
@@ -81,15 +90,24 @@ class Script(io.ComfyNode):
     def validate_inputs(cls, script):
         """Shows a slip in the script when the graph is queued, before any node runs."""
         try:
-            parse(script)
+            check_wildcards(parse(script, NAMES), wildcards())
         except ScriptError as error:
             return str(error)
         return True
 
     @classmethod
-    def execute(cls, script, steps, cfg, denoise, final_denoise, curve, seed, seed_mode) -> io.NodeOutput:
-        read = parse(script)
-        plan = make_plan(read, steps, cfg, denoise, final_denoise, curve, seed, seed_mode)
+    def fingerprint_inputs(cls, script=None, **others):
+        """A script whose wildcards changed is another one."""
+        return changes(script)
+
+    @classmethod
+    def execute(
+        cls, script, steps, cfg, denoise, final_denoise, curve, seed, seed_mode, choices="random"
+    ) -> io.NodeOutput:
+        read = parse(script, NAMES)
+        plan = make_plan(
+            read, steps, cfg, denoise, final_denoise, curve, seed, seed_mode, choices, wildcards()
+        )
         table = "\n".join([plan.table(), *map(str, read.hints)])
         return io.NodeOutput(plan, len(plan), table, ui={"text": [table]})
 
@@ -158,24 +176,26 @@ class Iterate(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def validate_inputs(cls, run_name=""):
-        """Shows a name that can't be used when the graph is queued."""
+    def validate_inputs(cls, run_name="", negative=""):
+        """Shows a name or a negative that can't be used when the graph is queued."""
         try:
             check_run_name(run_name)
+            drawn_text(negative, 0, wildcards(), "Negative")
         except ValueError as error:
             return str(error)
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, redo_from=0, **others):
-        """What is to be done again is done at every queueing."""
-        return math.nan if redo_from else ""
+    def fingerprint_inputs(cls, redo_from=0, negative=None, **others):
+        """What is to be done again is done at every queueing; changed wildcards make another negative."""
+        return math.nan if redo_from else changes(negative)
 
     @classmethod
     def execute(
         cls, model, clip, vae, plan, negative, sampler_name, scheduler, image=None, mask=None, width=512,
         height=512, memory=None, drift=None, stop=None, conditioner=None, run_name="", redo_from=0,
     ) -> io.NodeOutput:  # fmt: skip
+        plan = with_negatives(plan, negative, wildcards())
         models = Models(model, clip, vae, conditioner)
         sampling = Sampling(negative, sampler_name, scheduler, (height, width))
         request = Request(

@@ -8,6 +8,9 @@ import unicodedata
 BLANK = " \t\n\r\f\v\u00a0\u3000\ufeff"
 """What counts as blank in a script."""
 
+NUMBERS = str.maketrans("．０１２３４５６７８９", ".0123456789")
+"""Full-width digits and point as they count in numbers."""
+
 
 def line_and_column(text: str, offset: int) -> tuple[int, int]:
     """Both from 1; a column is one code point."""
@@ -28,3 +31,22 @@ def excerpt(text: str, offset: int, width: int = 36) -> str:
         "\t" if c == "\t" else "\u3000" if unicodedata.east_asian_width(c) in "WF" else " " for c in left
     )
     return f"{left}{right}\n{pad}^"
+
+
+def trim(mask: str, start: int, end: int) -> tuple[int, int]:
+    """Two offsets without the blanks at either end between them."""
+    while start < end and mask[start] in BLANK:
+        start += 1
+    while start < end and mask[end - 1] in BLANK:
+        end -= 1
+    return start, end
+
+
+def number_text(written: str) -> str:
+    """A number as it is meant: full-width digits are digits."""
+    return unicodedata.normalize("NFKC", written).strip(BLANK)
+
+
+def short(written: str) -> str:
+    """What stands there, for a sentence."""
+    return f"{written[:20]}…" if len(written) > 21 else written or "nothing"

@@ -25,6 +25,8 @@ MOST_STEPS = 1_000_000
 MOST_EXTRAS, MOST_VALUES = 16, 64
 MOST_STEP_CFG = 100.0
 MOST_SAMPLER_STEPS = 10_000
+OWN = ("negative", "sampler", "scheduler")
+"""What a step may have of its own that is the run's in others."""
 FIRST_ROWS, LAST_ROWS, LONGEST_CELL = 100, 20, 120
 """What a table shows of a long plan, and of a long prompt."""
 
@@ -84,7 +86,8 @@ class ExtraValue:
 class Step:
     """One iteration: what to sample, and through which lens.
 
-    `denoise` is 0..1, `seed` 0..2^64-1. `label` is how tables and contact sheets call the step.
+    `denoise` is 0..1, `seed` 0..2^64-1. `label` is how tables and contact sheets call the step. `negative`,
+    `sampler` and `scheduler` are this step's own; with None it has those of the run.
     """
 
     prompt: str
@@ -95,9 +98,13 @@ class Step:
     label: str = ""
     lens: Lens = field(default_factory=Whole)
     extras: tuple[Extra, ...] = ()
+    negative: str | None = None
+    sampler: str | None = None
+    scheduler: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value from which `Step.from_json` makes an equal step."""
+        own = {name: getattr(self, name) for name in OWN}
         return {
             "prompt": self.prompt,
             "steps": self.steps,
@@ -107,13 +114,15 @@ class Step:
             "label": self.label,
             "lens": self.lens.to_json(),
             "extras": [{"kind": extra.kind, "values": dict(extra.values)} for extra in self.extras],
+            # Absent where a step has none: plans from before, and their keys, have no such fields.
+            **{name: value for name, value in own.items() if value is not None},
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Step:
         """The step that `to_json` wrote. Raises ValueError for what no widget could have made."""
         named = ("prompt", "steps", "cfg", "denoise", "seed", "label", "lens", "extras")
-        value = door.record(value, "a step", named, named)
+        value = door.record(value, "a step", (*named, *OWN), named)
         return cls(
             door.text(value["prompt"], "a prompt", door.LONGEST_PROMPT),
             door.whole(value["steps"], "steps", 1, MOST_SAMPLER_STEPS),
@@ -123,6 +132,13 @@ class Step:
             door.text(value["label"], "a label", door.LONGEST_PROMPT),
             lens_from_json(value["lens"]),
             tuple(map(_extra, door.items(value["extras"], "extras", MOST_EXTRAS))),
+            **{
+                name: door.text(
+                    value[name], name, door.LONGEST_PROMPT if name == "negative" else door.LONGEST_NAME
+                )
+                for name in OWN
+                if name in value
+            },
         )
 
 
@@ -148,7 +164,8 @@ class Plan:
     assets: Assets = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        door.check_text(sum(door.text_size(step.prompt) + door.text_size(step.label) for step in self.steps))
+        texts = ((step.prompt, step.label, step.negative or "") for step in self.steps)
+        door.check_text(sum(door.text_size(text) for each in texts for text in each))
 
     def __len__(self) -> int:
         return len(self.steps)

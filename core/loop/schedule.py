@@ -6,17 +6,24 @@ The denoise curves are those of A1111's loopback script: s0 + (s1 - s0) f(p), p 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Literal, get_args
 
+from ..language.choices import Wildcards
+from ..language.resolve import as_written, check_wildcards, drawn, drawn_text, every
 from ..language.script import Script
+from ..language.wildcards import WildcardFiles
 from .door import check_text, text_size
 from .plan import MOST_STEP_CFG, Plan, Step
 
 Curve = Literal["constant", "linear", "aggressive", "lazy"]
 SeedMode = Literal["increment", "fixed", "hashed"]
+Choosing = Literal["random", "all"]
 CURVES: tuple[Curve, ...] = get_args(Curve)
 SEED_MODES: tuple[SeedMode, ...] = get_args(SeedMode)
+CHOOSING: tuple[Choosing, ...] = get_args(Choosing)
+NO_WILDCARDS = WildcardFiles(())
 
 _SHAPES = {
     "linear": lambda p: p,
@@ -68,6 +75,23 @@ def _hashed(seed: int, index: int) -> int:
     return int.from_bytes(digest.digest(), "little")
 
 
+def with_negatives(plan: Plan, negative: str, wildcards: Wildcards) -> Plan:
+    """`plan` with the negative that each step's seed draws from `negative`; itself where nothing is drawn.
+
+    A step that has a negative of its own keeps it. Raises ScriptError.
+    """
+    where = "Negative"
+    if drawn_text(negative, 0, wildcards, where) is negative:
+        return plan
+    steps = (
+        step
+        if step.negative is not None
+        else replace(step, negative=drawn_text(negative, step.seed, wildcards, where))
+        for step in plan.steps
+    )
+    return replace(plan, steps=tuple(steps))
+
+
 def make_plan(
     script: Script,
     steps: int,
@@ -77,11 +101,14 @@ def make_plan(
     curve: Curve,
     seed: int,
     seed_mode: SeedMode,
+    choices: Choosing = "random",
+    wildcards: Wildcards = NO_WILDCARDS,
 ) -> Plan:
     """A plan with a step for each group of `script`, labelled with the group's own text.
 
     A group's settings go before the curve, the seeds and the numbers given here; its weight multiplies
-    whichever cfg it has. Raises ValueError for a script without steps, and for a cfg over 100.
+    whichever cfg it has. Choices are drawn from each step's seed ("random"), or each combination of them is a
+    step ("all"). Raises ValueError for a script without steps, and for a cfg over 100, and ScriptError.
     """
     groups = script.groups
     if not groups:
@@ -92,20 +119,29 @@ def make_plan(
     # Said before it is made: each step's prompt repeats the global one.
     shared = text_size(script.global_prompt)
     check_text(sum(shared + 2 * text_size(group.text) for group in groups))
-    prompts = {group.text: group.prompt(script.global_prompt) for group in groups}
-    curve_values = denoise_curve(curve, denoise, final_denoise, len(groups))
-    seed_values = seeds(seed, seed_mode, len(groups))
-    made = [
-        Step(
-            prompt=prompts[group.text],
-            steps=steps if group.steps is None else group.steps,
-            cfg=(cfg if group.cfg is None else group.cfg) * group.weight,
-            denoise=curve_values[i] if group.denoise is None else group.denoise,
-            seed=seed_values[i] if group.seed is None else group.seed,
-            label=group.text,
+    check_wildcards(script, wildcards)
+    said = every(script, wildcards) if choices == "all" else as_written(script)
+    curve_values = denoise_curve(curve, denoise, final_denoise, len(said))
+    seed_values = seeds(seed, seed_mode, len(said))
+    made, groups = [], []
+    for i, one in enumerate(said):
+        own = seed_values[i] if one.group.seed is None else one.group.seed
+        one = drawn(script, one, own, wildcards)
+        group = one.group
+        groups.append(group)
+        made.append(
+            Step(
+                prompt=one.prompt,
+                steps=steps if group.steps is None else group.steps,
+                cfg=(cfg if group.cfg is None else group.cfg) * group.weight,
+                denoise=curve_values[i] if group.denoise is None else group.denoise,
+                seed=own,
+                label=group.text,
+                negative=group.negative,
+                sampler=group.sampler,
+                scheduler=group.scheduler,
+            )
         )
-        for i, group in enumerate(groups)
-    ]
     for i, (step, group) in enumerate(zip(made, groups, strict=True), 1):
         if step.cfg > MOST_STEP_CFG:
             raise ValueError(

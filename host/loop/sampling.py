@@ -80,6 +80,7 @@ class StepSampler:
         height, width = self.sampling.size if picture is None else picture.shape[1:3]
         batch, need = 1 if picture is None else len(picture), 0
         for number, step in enumerate(self.plan.steps, 1):
+            _check_names(number, step)
             for does, value in (bound(extra, self.extras) for extra in step.extras):
                 self._hold([does.needs(value)], picture is not None or number > 1)
                 does.check(value, self.models.model, self.models.vae)
@@ -153,16 +154,31 @@ class StepSampler:
             # Nothing to start from: the whole way from noise, whatever the plan says.
             step = replace(step, denoise=1.0)
         positive = self._encode(index, step.prompt)
-        negative = self._encode(index, self.sampling.negative)
+        negative = self._encode(index, self._negative(step))
         return Moment(index, step, self.models.model, vae, positive, negative, start, pixels)
+
+    def _negative(self, step: Step) -> str:
+        """The negative prompt of a step: its own, or the run's."""
+        return self.sampling.negative if step.negative is None else step.negative
 
     def _encode(self, index: int, text: str) -> list:
         if text not in self._encoded:
-            kept = {step.prompt for step in self.plan.steps[index:]} | {self.sampling.negative}
+            later = self.plan.steps[index:]
+            kept = {step.prompt for step in later} | {self._negative(step) for step in later}
             self._encoded = {t: c for t, c in self._encoded.items() if t in kept}
             clip = self.models.clip
             self._encoded[text] = clip.encode_from_tokens_scheduled(clip.tokenize(text))
         return self._encoded[text]
+
+
+def _check_names(number: int, step: Step) -> None:
+    """Raises ValueError for a sampler or scheduler of a step's own that this ComfyUI lacks."""
+    for kind, name, names in (("sampler", step.sampler, SAMPLERS), ("scheduler", step.scheduler, SCHEDULERS)):
+        if name is not None and name not in names:
+            raise ValueError(
+                f"Step {number} of the plan asks for the {kind} {name[:40]!r}, which this ComfyUI lacks: "
+                f"choose one of {', '.join(names)}."
+            )
 
 
 def sample(moment: Moment, sampling: Sampling, callback: Any) -> Tensor:
@@ -178,9 +194,10 @@ def sample(moment: Moment, sampling: Sampling, callback: Any) -> Tensor:
         # KSampler seeds the global RNG, and a few samplers draw from it.
         noise = comfy.sample.prepare_noise(latent, step.seed, moment.latent.get("batch_index"))
         return comfy.sample.sample(
-            model, noise, step.steps, step.cfg, sampling.sampler, sampling.scheduler, moment.positive,
-            moment.negative, latent, denoise=denoise, noise_mask=moment.latent.get("noise_mask"),
-            callback=callback, disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=step.seed,
+            model, noise, step.steps, step.cfg, step.sampler or sampling.sampler,
+            step.scheduler or sampling.scheduler, moment.positive, moment.negative, latent, denoise=denoise,
+            noise_mask=moment.latent.get("noise_mask"), callback=callback,
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=step.seed,
         )  # fmt: skip
 
 

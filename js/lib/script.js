@@ -3,6 +3,8 @@
  * `tests/vectors/script.json`. What a mistake is called stands in script_words.js.
  */
 
+import { ChoiceError, choiceBraces, readChoices } from "./choices.js";
+
 const BARE_WEIGHT = 1.1;
 const WEIGHT = { low: 0.01, high: 100, range: ["0.01", "100"] };
 const MOST_STEPS = 1_000_000;
@@ -16,6 +18,9 @@ const SETTINGS = {
   repeat: { low: 1n, high: 100_000n, range: ["1", "100000"], example: "100000" },
 };
 
+/** Settings that are words, with an example each; without `=` they are text. */
+const WORDS = { negative: '"blurry, grey"', sampler: "heun", scheduler: "karras" };
+
 const BLANK = " \\t\\n\\r\\f\\v\\u00a0\\u3000\\ufeff";
 const FULL_WIDTH = { "｛": "{", "｝": "}", "；": ";", "（": "(", "）": ")", "：": ":", "＠": "@", "＝": "=", "＊": "*" };
 const NUMBERS = "０１２３４５６７８９";
@@ -24,10 +29,12 @@ const ENTITY = /&(#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z]{2,8})$/;
 const ESCAPE = /\\[{}();@*]/g;
 const STRUCTURE = /[{}();]/g;
 const SETTING = new RegExp(
-  `@(?<key>[^${BLANK}@=;:,(){}*\\\\]+)(?<given>[${BLANK}]*=[${BLANK}]*(?<value>[^${BLANK}@*();]*))?` +
+  `@(?<key>[^${BLANK}@=;:,(){}*\\\\]+)(?<given>[${BLANK}]*=[${BLANK}]*(?<value>[^${BLANK}@*(){};]*))?` +
     "|\\*(?<repeat>[-+]?[0-9.][-+0-9.eE]*)",
   "dg",
 );
+const QUOTED = new RegExp(`(?<!\\\\)@negative[${BLANK}]*=[${BLANK}]*(?<open>["“])(?<text>(?:\\\\[^]|[^"”\\\\])*)(?<close>["”])?`, "dgi");
+const NAME = /^[\p{L}\p{N}_.+-]+$/u;
 const NUMBER = /^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$/;
 const INTEGER = /^([-+]?)0*([0-9]+)$/;
 const MEANT_AS_NUMBER = /^([-+.0-9][-+.,0-9eE]*|[-+]?(nan|inf|infinity))?$/i;
@@ -50,23 +57,27 @@ export class ScriptError extends Error {
 /**
  * What a text says: `{global, groups, hints}`, repeats expanded; `hints` has the first of each kind of what is seldom
  * meant, as `ScriptError`s that nobody throws. A group is `{text, weight, start}` and those of
- * `denoise, cfg, seed, steps` that it sets; whole numbers are BigInt. Throws ScriptError.
+ * `denoise, cfg, seed, steps, negative, sampler, scheduler` that it sets; whole numbers are BigInt. `names` has the
+ * samplers and schedulers that there are, as far as they are known. Throws ScriptError.
  */
-export function parse(text) {
+export function parse(text, names = {}) {
   if (text.length > LONGEST) {
     const length = [...text].length;
     if (length > LONGEST) throw new ScriptError(text, 0, "too_long", { most: LONGEST, length });
   }
   const plain = text.replace(/[｛｝；（）：＠＝＊]/g, (mark) => FULL_WIDTH[mark]);
-  const digits = plain.replace(/[．０-９]/g, (mark) => (mark === "．" ? "." : NUMBERS.indexOf(mark)));
+  const harmless = hideQuoted(text, plain);
+  const digits = harmless.replace(/[．０-９]/g, (mark) => (mark === "．" ? "." : NUMBERS.indexOf(mark)));
   const mask = digits.replace(ESCAPE, "\\\\");
-  const shape = structure(text, mask);
+  const choices = choiceBraces(harmless);
+  const shape = structure(text, mask, choices);
   for (const [start, end] of shape.braces) {
     const found = settingsIn(mask, start, end).find((match) => match.groups.given !== undefined);
     if (found) throw misplaced(text, found.start);
   }
   const globals = shape.braces.map(([start, end]) => clean(plain.slice(start + 1, end)));
-  const source = { text, plain: without(shape.braces, plain), mask: without(shape.braces, mask), pairs: shape.pairs };
+  for (const [start, end] of shape.braces) checkChoices(text, plain.slice(start + 1, end), start + 1);
+  const source = { text, plain: without(shape.braces, plain), mask: without(shape.braces, mask), pairs: shape.pairs, names };
 
   const groups = [];
   const odd = new Map();
@@ -85,6 +96,29 @@ export function parse(text) {
   return { global: globals.filter(Boolean).join(", "), groups, hints };
 }
 
+/** `plain` with what stands in quotes after `@negative=` made harmless: no mark in it counts. */
+function hideQuoted(text, plain) {
+  const parts = [];
+  let last = 0;
+  for (const { groups, indices } of plain.matchAll(QUOTED)) {
+    if (groups.close === undefined) throw new ScriptError(text, indices.groups.open[0], "unclosed_quote");
+    const [start, end] = indices.groups.text;
+    parts.push(plain.slice(last, start), "x".repeat(end - start));
+    last = end;
+  }
+  return [...parts, plain.slice(last)].join("");
+}
+
+/** Throws ScriptError for a mistake in the choices of `written`, which begins at `at` of the script. */
+function checkChoices(text, written, at) {
+  try {
+    readChoices(written, at);
+  } catch (error) {
+    if (!(error instanceof ChoiceError)) throw error;
+    throw new ScriptError(text, error.offset, error.key, error.values);
+  }
+}
+
 /** Kinds and offsets of what is allowed but seldom meant in the group that ends before the `;` at `end`. */
 function* oddPlaces(text, start, end, weight) {
   if (weight > LARGE_WEIGHT) yield ["large_weight", start];
@@ -93,10 +127,10 @@ function* oddPlaces(text, start, end, weight) {
   else if (strip(text.slice(end + 1, end + 2)).replace(";", "")) yield ["joined_semicolon", end];
 }
 
-function structure(text, mask) {
+function structure(text, mask, choices) {
   const shape = { braces: [], pairs: new Map(), groups: [] };
   const open = [];
-  let brace = null;
+  const braces = [];
   let start = 0;
   const fail = (offset, key) => new ScriptError(text, offset, key);
   for (const match of mask.matchAll(STRUCTURE)) {
@@ -109,18 +143,19 @@ function structure(text, mask) {
       if (top !== "(") throw fail(at, "unopened_parenthesis");
       shape.pairs.set(open.pop(), at);
     } else if (mark === "{") {
-      if (brace !== null) throw fail(at, "nested_brace");
-      brace = at;
+      if (braces.length && !choices.has(at)) throw fail(at, "nested_brace");
+      braces.push(at);
       open.push(at);
-    } else if (brace === null && mark === "}") {
+    } else if (!braces.length && mark === "}") {
       throw fail(at, "unopened_brace");
     } else if (top === "(") {
       throw fail(open.at(-1), "unclosed_parenthesis");
     } else if (mark === "}") {
-      shape.braces.push([open.pop(), at]);
-      brace = null;
-    } else if (brace !== null) {
-      throw fail(at, "semicolon_in_braces");
+      braces.pop();
+      const opened = open.pop();
+      if (!choices.has(opened)) shape.braces.push([opened, at]);
+    } else if (braces.length) {
+      throw fail(at, choices.has(braces.at(-1)) ? "semicolon_in_choice" : "semicolon_in_braces");
     } else {
       shape.groups.push([start, at]);
       start = at + 1;
@@ -145,12 +180,17 @@ function without(braces, text) {
   return [...parts, text.slice(last)].join("");
 }
 
-function readGroup({ text, plain, mask, pairs }, from, to) {
+function readGroup({ text, plain, mask, pairs, names }, from, to) {
   let [start, end] = trim(mask, from, to);
   const blank = start === end;
-  const settings = readSettings(text, mask, start, end);
+  const settings = readSettings({ text, plain, mask, names }, start, end);
   end = settings.start;
   const { repeat = 1n, ...values } = settings.values;
+  if (values.negative) {
+    const { written, at } = values.negative;
+    checkChoices(text, written, at);
+    values.negative = clean(written);
+  }
   const first = start;
   let weight = 1;
   while (start < end && mask[start] === "(" && pairs.get(start) === end - 1) {
@@ -159,6 +199,7 @@ function readGroup({ text, plain, mask, pairs }, from, to) {
     weight *= inner.weight;
   }
   if (!(WEIGHT.low <= weight && weight <= WEIGHT.high)) throw weightOutOfRange(text, first);
+  checkChoices(text, plain.slice(start, end), start);
   return { group: { text: clean(plain.slice(start, end)), weight, start: first, ...values }, repeat: Number(repeat), blank };
 }
 
@@ -195,7 +236,7 @@ function settingsIn(mask, start, end) {
 }
 
 /** Where the settings at a group's end begin, and their values by name. */
-function readSettings(text, mask, start, end) {
+function readSettings({ text, plain, mask, names }, start, end) {
   const found = [];
   for (const match of settingsIn(mask, start, end)) {
     const { key, given, repeat } = match.groups;
@@ -210,7 +251,7 @@ function readSettings(text, mask, start, end) {
   if (early) throw misplaced(text, early.start);
   const values = {};
   for (const match of found.slice(tail)) {
-    const [name, value] = readSetting(text, match);
+    const [name, value] = readSetting(text, plain, match, names);
     if (name in values) {
       throw new ScriptError(text, match.start, "duplicate_setting", { setting: name });
     }
@@ -223,9 +264,10 @@ function misplaced(text, offset) {
   return new ScriptError(text, offset, "misplaced_setting");
 }
 
-function readSetting(text, match) {
+function readSetting(text, plain, match, names) {
   const { key } = match.groups;
   const name = key ? key.toLowerCase() : "repeat";
+  if (Object.hasOwn(WORDS, name)) return [name, wordOf(text, plain, match, name, names[name])];
   if (!Object.hasOwn(SETTINGS, name) || (key && name === "repeat")) {
     throw new ScriptError(text, match.start, "unknown_setting", { name: short(key) });
   }
@@ -246,6 +288,19 @@ function readSetting(text, match) {
     throw new ScriptError(text, match.span(field)[0], "setting_out_of_range", values);
   }
   return [name, value];
+}
+
+/** The value of a setting that is words; a negative prompt is `{written, at}`. */
+function wordOf(text, plain, match, name, known) {
+  if (!match.groups.value) throw new ScriptError(text, match.start, "setting_without_value", { name, example: WORDS[name] });
+  const [start, end] = match.span("value");
+  const written = plain.slice(start, end);
+  if (name === "negative" && /^["“].*["”]$/s.test(written)) return { written: written.slice(1, -1), at: start + 1 };
+  if (!NAME.test(written)) {
+    throw new ScriptError(text, start, "setting_not_a_word", { name, example: WORDS[name], written: short(written) });
+  }
+  if (known && !known.includes(written)) throw new ScriptError(text, start, "unknown_name", { name, written: short(written) });
+  return name === "negative" ? { written, at: start } : written;
 }
 
 function integer(written) {

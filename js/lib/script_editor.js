@@ -17,9 +17,15 @@ const MOST_ROWS = 100;
 const LONG_TEXT = 10_000;
 const PAUSE_MS = 250;
 const MIN_HEIGHT = 230;
-const SETTINGS = ["denoise", "cfg", "steps", "seed"];
+const SETTINGS = ["denoise", "cfg", "steps", "seed", "sampler", "scheduler", "negative"];
 
 let fields = 0;
+
+/** The samplers and schedulers of this ComfyUI: those of ISI Iterate's own menus. */
+function names() {
+  const inputs = window.LiteGraph?.registered_node_types?.ISI_Iterate?.nodeData?.input?.required;
+  return { sampler: inputs?.sampler_name?.[1]?.options, scheduler: inputs?.scheduler?.[1]?.options };
+}
 
 /** The widget for the input `name`; made by ComfyUI for each node that has it. */
 export function scriptWidget(node, name, [, options = {}]) {
@@ -63,7 +69,7 @@ export function scriptWidget(node, name, [, options = {}]) {
     let error = null;
     let script = { global: "", groups: [], hints: [] };
     try {
-      script = parse(area.value);
+      script = parse(area.value, names());
     } catch (caught) {
       if (!(caught instanceof ScriptError)) throw caught;
       error = caught;

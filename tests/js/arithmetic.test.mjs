@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
+import { ChoiceError, readChoices } from "../../js/lib/choices.js";
 import { sidesOf } from "../../js/lib/outpaint.js";
 import { passesOf } from "../../js/lib/outpaint_passes.js";
 import { releaseSteps, thresholds } from "../../js/lib/release.js";
@@ -31,6 +32,14 @@ const PAGE = {
     } catch (error) {
       if (!(error instanceof ScriptError)) throw error;
       return { key: error.key, line: error.line, column: error.column };
+    }
+  },
+  choices(text) {
+    try {
+      return readChoices(text);
+    } catch (error) {
+      if (!(error instanceof ChoiceError)) throw error;
+      return { offset: error.offset, key: error.key };
     }
   },
   sides({ extend, height, width }) {

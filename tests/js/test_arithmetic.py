@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from isi.core.language.choices import Choice, ChoiceError, Wildcard, read_choices
 from isi.core.language.script import ScriptError, parse
 from isi.core.pictures.canvas import ANCHORS, sides_of
 from isi.core.pictures.differential import MODES, release_step
@@ -29,7 +30,9 @@ PIECES = [
     ":", "：", "(a:1.3)", "(b)", "((c))", "(d:.5)", "(e:200)", "(f:1,3)", "@denoise=.4", "@cfg=6", "@seed=7",
     "@steps=12", "@Seed=18446744073709551616", "@steps=1.5", "@cfg", "@", "@someone", "*3", "*0", " *2.5",
     "512*768", "\\(", "\\)", "\\{", "\\;", "\\@", "\\", "{oil}", "{a;b}", "@denoise=２", "１", "*300",
-    "＠cfg＝６．５", "＊２", "．", "\\＠", "&amp;", "&#12;", "steins;gate", "(photo 16:9)", ";d",
+    "＠cfg＝６．５", "＊２", "．", "\\＠", "&amp;", "&#12;", "steins;gate", "(photo 16:9)", ";d", "{a|b}",
+    "{2$$x|y}", "|", "[", "]", "__w__", "{5-1$$a|b}", "@sampler=heun", '@negative="', '"', "“", "”",
+    "@negative=x", "\\|",
 ]  # fmt: skip
 
 
@@ -44,7 +47,8 @@ def script(text: str) -> dict:
         return {"key": error.key, "line": error.line, "column": error.column}
     groups = []
     for group in read.groups:
-        values = {key: value for key, value in asdict(group).items() if value is not None}
+        written = {key: value for key, value in asdict(group).items() if not key.endswith("parts")}
+        values = {key: value for key, value in written.items() if value is not None}
         groups.append(values | {key: str(values[key]) for key in ("seed", "steps") if key in values})
     hints = [{"key": hint.key, "line": hint.line, "column": hint.column} for hint in read.hints]
     return {"global": read.global_prompt, "groups": groups, "hints": hints}
@@ -57,6 +61,42 @@ def scripts(chance: random.Random):
         wanted = script(text)
         if len(wanted.get("groups", [])) <= 1000:
             yield text, wanted
+
+
+MARKS = [
+    *"{}|()[]\\ a:$_",
+    "2$$",
+    "1-2$$",
+    "9-1$$",
+    "$$",
+    "__w__",
+    ".5::",
+    "0::",
+    "{a|b}",
+    "猫",
+    "２",
+    "\u3000",
+]
+
+
+def part(one):
+    """A part of a text with choices as the page has it."""
+    if isinstance(one, Wildcard):
+        return {"at": one.at, "name": one.name}
+    if isinstance(one, Choice):
+        options = [{"weight": o.weight, "parts": list(map(part, o.parts))} for o in one.options]
+        return {"at": one.at, "options": options, "least": one.least, "most": one.most, "joint": one.joint}
+    return one
+
+
+def choices(chance: random.Random):
+    texts = [case["input"] for case in table("choices")["cases"]]
+    texts += ["".join(chance.choices(MARKS, k=chance.randint(1, 14))) for _ in range(3000)]
+    for text in texts:
+        try:
+            yield text, list(map(part, read_choices(text)))
+        except ChoiceError as error:
+            yield text, {"offset": error.offset, "key": error.key}
 
 
 def sides(case: dict):
@@ -154,8 +194,8 @@ def stages(chance: random.Random):
 
 
 DRAWN = {
-    "script": scripts, "sides": canvases, "passes": passes, "release": release, "tiles": tiles,
-    "stages": stages,
+    "script": scripts, "choices": choices, "sides": canvases, "passes": passes, "release": release,
+    "tiles": tiles, "stages": stages,
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from .test_house import COMFY, ROOT, imported
 
 # torch is ComfyUI's own choice: a pack that names it may have pip replace the one for the user's card.
 HOSTS = COMFY | {"isi", "torch", "protocol", "comfyui_version"}
-DISTRIBUTIONS = {"PIL": "Pillow"}
+DISTRIBUTIONS = {"PIL": "Pillow", "yaml": "pyyaml"}
 
 
 def declared() -> set[str]:

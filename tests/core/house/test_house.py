@@ -23,7 +23,8 @@ ROOMS = {
     },
     "host": {
         "keys": set(),
-        "loop": {"keys"},
+        "prompts": {"keys"},
+        "loop": {"keys", "prompts"},
         "models": {"loop"},
         "tiles": {"loop", "models"},
         "conditioning": {"loop", "models"},

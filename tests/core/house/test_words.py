@@ -46,7 +46,9 @@ def built() -> list[re.Pattern]:
 
 def mistakes() -> set[str]:
     """The kinds of mistakes that the parser of core/language tells apart, and what it hints at."""
-    files = [ROOT / "core" / "language" / name for name in ("script.py", "hints.py")]
+    files = [
+        ROOT / "core" / "language" / name for name in ("script.py", "settings.py", "choices.py", "hints.py")
+    ]
     body = [node for file in files for node in ast.parse(file.read_text("utf-8")).body]
     tree = ast.Module(body, [])
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and len(node.args) == 4]

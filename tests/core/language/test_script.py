@@ -15,9 +15,14 @@ CASES = json.loads((Path(__file__).parents[2] / "vectors/script.json").read_text
 KEYS = {case["error"]["key"] for case in CASES if "error" in case}
 
 
+def written(group: Group) -> dict:
+    """A group without what its choices are made of."""
+    return {name: value for name, value in asdict(group).items() if not name.endswith("parts")}
+
+
 def group(value) -> dict:
     """The expected fields of a group of the table."""
-    return asdict(Group("")) | ({"text": value} if isinstance(value, str) else value)
+    return written(Group("")) | ({"text": value} if isinstance(value, str) else value)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: repr(case["input"])[:60])
@@ -34,7 +39,7 @@ def test_table(case):
         assert [{"line": h.line, "column": h.column, "key": h.key} for h in script.hints] == case["hints"]
     assert [g.text for g in script.groups] == [group(g)["text"] for g in case["groups"]]
     for found, wanted in zip(script.groups, case["groups"], strict=True):
-        assert asdict(found) == pytest.approx(group(wanted) | {"text": found.text})
+        assert written(found) == pytest.approx(group(wanted) | {"text": found.text})
 
 
 def test_the_table_is_large_and_has_each_input_once():
@@ -157,7 +162,7 @@ def test_what_is_written_is_read(groups, global_texts, data):
     expected = [g for _, repeated in groups for g in repeated]
     assert len(script.groups) == len(expected)
     for found, wanted in zip(script.groups, expected, strict=True):
-        assert asdict(found) == pytest.approx(asdict(wanted) | {"text": found.text})
+        assert written(found) == pytest.approx(written(wanted) | {"text": found.text})
         assert found.text == wanted.text
     assert sorted(script.global_prompt) == sorted(", ".join(t.strip() for t in global_texts if t.strip()))
 
