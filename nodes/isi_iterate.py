@@ -167,6 +167,14 @@ class Iterate(io.ComfyNode):
                     "redo_from", default=0, min=0, max=1_000_000, optional=True,
                     tooltip="Makes the steps from this one on again, whatever is stored. 0 is off.",
                 ),
+                io.Sampler.Input(
+                    "sampler", optional=True, tooltip="A sampler of your own, instead of sampler_name."
+                ),
+                io.Sigmas.Input(
+                    "sigmas", optional=True,
+                    tooltip="Noise levels of your own for every step, instead of scheduler and the plan's "
+                    "steps. A denoise below 1 takes the last share of them, as SplitSigmasDenoise does.",
+                ),
             ],
             outputs=[
                 io.Image.Output("image", tooltip="The last iteration."),
@@ -194,10 +202,11 @@ class Iterate(io.ComfyNode):
     def execute(
         cls, model, clip, vae, plan, negative, sampler_name, scheduler, image=None, mask=None, width=512,
         height=512, memory=None, drift=None, stop=None, conditioner=None, run_name="", redo_from=0,
+        sampler=None, sigmas=None,
     ) -> io.NodeOutput:  # fmt: skip
         plan = with_negatives(plan, negative, wildcards())
         models = Models(model, clip, vae, conditioner)
-        sampling = Sampling(negative, sampler_name, scheduler, (height, width))
+        sampling = Sampling(negative, sampler_name, scheduler, (height, width), sampler, sigmas)
         request = Request(
             models, sampling, plan, image, mask, memory or Memory(), drift, stop, run_name, redo_from
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -83,18 +83,22 @@ def run_plan(request: Request, extras: Extras, notes: Mapping[str, str]) -> Resu
             "or to 0."
         )
     models = request.models
-    progress = Progress(sum(step.steps for step in plan.steps), models.model)
-    sampler = StepSampler(plan, models, request.sampling, extras, progress)
+    sampling = request.sampling
+    sampling.check()
+    counts = [sampling.steps(step, not at and picture is None) for at, step in enumerate(plan.steps)]
+    progress = Progress(sum(counts), models.model)
+    sampler = StepSampler(plan, models, sampling, extras, progress)
     sampler.check(picture)
 
     store = open_store()
     files = files_of(store.root.parent / "files.json")
+    connected = _fields(models) | {"sampler": sampling.own_sampler}
     known = identities(
-        {name: value for name, value in _fields(models).items() if value is not None},
+        {name: value for name, value in connected.items() if value is not None},
         files,
         {"conditioner": [one.identity() for one in chain(models.conditioner)]},
     )
-    environment = describe(request, picture, known, files_in(request.sampling.negative, files))
+    environment = describe(request, picture, known, files_in(sampling.negative, files))
     root = root_key(environment)
     keys = step_keys(root, plan, [files_in(step.to_json(), files) for step in plan.steps])
     # What an unnamed run does names it: its last key holds all the others. Its versions are those of all
@@ -109,7 +113,7 @@ def run_plan(request: Request, extras: Extras, notes: Mapping[str, str]) -> Resu
     run = replace(run, changed=again)
     if notice := sampler.notice():
         say_on_node(f"{run.name}: {notice}.")
-    reporter = Reporter(run, plan, progress, notes, environment)
+    reporter = Reporter(run, plan, counts, progress, notes, environment)
     sweep_leftovers(run)
     reporter.save_run(run)
     outcome = iterate(job, keys, sampler, store, reporter, request.redo_from)
@@ -123,15 +127,23 @@ def run_plan(request: Request, extras: Extras, notes: Mapping[str, str]) -> Resu
 class Reporter:
     """The engine's `Listener`: writes each iteration's picture and tells the front end about it."""
 
-    def __init__(self, run: Run, plan: Plan, progress: Progress, notes: Mapping[str, str], environment: Any):
-        self.run, self.plan, self.progress = run, plan, progress
+    def __init__(
+        self,
+        run: Run,
+        plan: Plan,
+        counts: Sequence[int],
+        progress: Progress,
+        notes: Mapping[str, str],
+        environment: Any,
+    ):
+        self.run, self.plan, self.counts, self.progress = run, plan, counts, progress
         self.notes, self.environment = notes, environment
         self.version = run.keys[-1]
         self.steps_done = 0
         self.writable = True
 
     def __call__(self, iteration: Iteration) -> None:
-        self.steps_done += iteration.step.steps
+        self.steps_done += self.counts[iteration.index]
         name = picture_name(self.run.name, iteration.index, iteration.key)
         if not iteration.reused or not picture_path(name).exists():
             self._write(name, iteration)
@@ -224,11 +236,14 @@ def describe(
     are the identities of what is connected, `negative` the files that the negative prompt names.
     """
     sampling, size = _fields(request.sampling), request.sampling.size
-    del sampling["size"]
+    del sampling["size"], sampling["own_sampler"]
+    if request.sampling.sigmas is not None:
+        sampling["sigmas"] = live.fingerprint([request.sampling.sigmas])
     return {
         "environment": environment(request.models.model.load_device),
-        **{name: {"key": identity.key, **identity.parts} for name, identity in known.items()},
         **sampling,
+        # A connected SAMPLER is known in the place of the named one.
+        **{name: {"key": identity.key, **identity.parts} for name, identity in known.items()},
         "files of negative": negative,
         "start": list(size) if picture is None else content_hash(picture),
         "memory": request.memory.to_json(),

@@ -45,12 +45,41 @@ class Sampling:
     """How each step is sampled, apart from what its plan says.
 
     `size` is the (height, width) in pixels of a text-to-image first step; with a picture it means nothing.
+    A connected SAMPLER takes the place of `sampler`, SIGMAS `[n + 1]` that of `scheduler` and a step's steps;
+    a step that names its own sampler or scheduler keeps it.
     """
 
     negative: str
     sampler: str
     scheduler: str
     size: tuple[int, int]
+    own_sampler: Any = None
+    sigmas: Tensor | None = None
+
+    def check(self) -> None:
+        """Raises ValueError for noise levels that nothing can be sampled along."""
+        if self.sigmas is None:
+            return
+        if self.sigmas.ndim != 1 or len(self.sigmas) < 2:
+            raise ValueError(
+                f"Expected at least two noise levels in sigmas, but got {list(self.sigmas.shape)}: connect a "
+                "scheduler such as BasicScheduler with 1 step or more and denoise over 0."
+            )
+        if not torch.isfinite(self.sigmas).all() or bool((self.sigmas < 0).any()):
+            raise ValueError(
+                "Expected noise levels from 0 up in sigmas, but some are negative, NaN or infinite: connect "
+                "another scheduler."
+            )
+
+    def steps(self, step: Step, from_nothing: bool = False) -> int:
+        """How many sampler steps a step of the plan takes; `from_nothing`: it has no picture to keep."""
+        if (sigmas := self.sigmas_of(step)) is None:
+            return step.steps
+        return len(last_of(sigmas, 1.0 if from_nothing else step.denoise)) - 1
+
+    def sigmas_of(self, step: Step) -> Tensor | None:
+        """The given noise levels, but for a step that names a scheduler of its own."""
+        return None if step.scheduler else self.sigmas
 
 
 @dataclass
@@ -190,15 +219,52 @@ def sample(moment: Moment, sampling: Sampling, callback: Any) -> Tensor:
     if denoise * max(LONGEST_SCHEDULE, 100 * step.steps) < step.steps:
         denoise = 0.0
     latent = comfy.sample.fix_empty_latent_channels(model, moment.latent["samples"])
+    given: dict[str, Any] = {
+        "noise_mask": moment.latent.get("noise_mask"),
+        "callback": callback,
+        "disable_pbar": not comfy.utils.PROGRESS_BAR_ENABLED,
+        "seed": step.seed,
+    }
     with global_rng_kept(model.load_device):
         # KSampler seeds the global RNG, and a few samplers draw from it.
         noise = comfy.sample.prepare_noise(latent, step.seed, moment.latent.get("batch_index"))
-        return comfy.sample.sample(
-            model, noise, step.steps, step.cfg, step.sampler or sampling.sampler,
-            step.scheduler or sampling.scheduler, moment.positive, moment.negative, latent, denoise=denoise,
-            noise_mask=moment.latent.get("noise_mask"), callback=callback,
-            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=step.seed,
+        own = None if step.sampler else sampling.own_sampler
+        sigmas = sampling.sigmas_of(step)
+        if own is None and sigmas is None:
+            return comfy.sample.sample(
+                model, noise, step.steps, step.cfg, step.sampler or sampling.sampler,
+                step.scheduler or sampling.scheduler, moment.positive, moment.negative, latent,
+                denoise=denoise, **given,
+            )  # fmt: skip
+        sampler = own or comfy.samplers.sampler_object(step.sampler or sampling.sampler)
+        levels = noise_levels(model, step, denoise, sampling)
+        return comfy.sample.sample_custom(
+            model, noise, step.cfg, sampler, levels, moment.positive, moment.negative, latent, **given
         )  # fmt: skip
+
+
+def noise_levels(model: Any, step: Step, denoise: float, sampling: Sampling) -> Tensor:
+    """What a step with a SAMPLER or SIGMAS of its own is sampled along, as SamplerCustom is given it.
+
+    The last share of given SIGMAS, else what BasicScheduler makes; nothing where nothing is to be sampled.
+    """
+    given = sampling.sigmas_of(step)
+    if given is not None:
+        sigmas = last_of(given, denoise)
+    elif denoise <= 0:
+        sigmas = torch.empty(0)
+    else:
+        total = int(step.steps / denoise)
+        levels = comfy.samplers.calculate_sigmas(
+            model.get_model_object("model_sampling"), step.scheduler or sampling.scheduler, total
+        )
+        sigmas = levels.cpu()[-(step.steps + 1) :]
+    return sigmas if len(sigmas) > 1 else sigmas[:0]
+
+
+def last_of(sigmas: Tensor, denoise: float) -> Tensor:
+    """The noise levels that are left of `sigmas` at this denoise (0..1), as SplitSigmasDenoise cuts."""
+    return sigmas[-round((len(sigmas) - 1) * denoise) - 1 :]
 
 
 def global_rng_kept(device: torch.device):

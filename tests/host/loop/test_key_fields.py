@@ -65,6 +65,8 @@ def others(bench, picture, conditioner) -> dict:
         "sampling.sampler": "heun",
         "sampling.scheduler": "karras",
         "sampling.size": (64, 128),
+        "sampling.own_sampler": bench.host.call("KSamplerSelect", sampler_name="heun")[0],
+        "sampling.sigmas": torch.tensor([9.0, 2.0, 0.0]),
         "plan": bench.plan("b", steps=1),
         "image": picture.flip(2),
         "mask": lines,
