@@ -14,8 +14,9 @@ from ..loop.room import need_room
 from .crop import Box, Crop, ViewSize, bounds, take_mask
 from .masks import FLOOR
 
-PATCH = 2.5
-"""Copies of a crop's pixels, in float32, that its way back takes beside the result."""
+PATCH, MATCHED, VIEW = 1.85, 0.75, 1.3
+"""Copies of a crop's pixels, in float32, that its way back takes beside the result; how many more with
+colours matched; and copies of what came back for it. `test_the_room_that_is_asked_for` holds them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +58,10 @@ class Stitch:
                 "connect all of them to ISI Stitch, in one batch."
             )
         largest = max(crop.height * crop.width for crop in self.crops)
+        pixel = size * picture.shape[-1] * 4
         need_room(
-            picture.numel() * picture.element_size() + largest * size * picture.shape[-1] * 4 * PATCH,
+            picture.numel() * picture.element_size()
+            + pixel * ((PATCH + MATCHED * (match > 0)) * largest + VIEW * pixels.shape[1] * pixels.shape[2]),
             f"Stitching {expected} crop{'s' if expected > 1 else ''} into {len(picture)} "
             f"picture{'s' if len(picture) > 1 else ''} of {picture.shape[2]}x{picture.shape[1]}",
             "stitch fewer pictures at once, or smaller ones",

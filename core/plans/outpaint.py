@@ -109,13 +109,18 @@ class Outpainting:
         known = _Cells(size, [picture, *boxes])
         known.add(picture)
         done, passes = [picture], []
-        while boxes:
-            box = max(boxes, key=lambda box: (known.area(box), -box.distance(picture)))
-            boxes.remove(box)
-            if known.area(box) < box.height * box.width:
+        # What is known of a box, and how near it is: changed only where a pass meets it.
+        order = {box: (known.area(box), -box.distance(picture)) for box in boxes}
+        while order:
+            box = max(order, key=order.__getitem__)
+            area, _ = order.pop(box)
+            if area < box.height * box.width:
                 passes.append(self._window(box, done, first=not passes))
                 known.add(box)
                 done.append(box)
+                order |= {
+                    each: (known.area(each), far) for each, (_, far) in order.items() if each.meets(box)
+                }
         return passes
 
     def _window(self, box: Box, done: list[Box], first: bool) -> Window:
@@ -143,6 +148,7 @@ class _Cells:
         self.rows = np.unique([0, size[0]] + [edge for box in boxes for edge in (box.top, box.bottom)])
         self.columns = np.unique([0, size[1]] + [edge for box in boxes for edge in (box.left, box.right)])
         self.known = np.zeros((len(self.rows) - 1, len(self.columns) - 1), bool)
+        self.heights, self.widths = np.diff(self.rows), np.diff(self.columns)
 
     def add(self, box: Box) -> None:
         self.known[self._cells(box)] = True
@@ -150,7 +156,7 @@ class _Cells:
     def area(self, box: Box) -> int:
         """How many pixels of a box are known."""
         rows, columns = self._cells(box)
-        return int(np.diff(self.rows)[rows] @ self.known[rows, columns] @ np.diff(self.columns)[columns])
+        return int(self.heights[rows] @ self.known[rows, columns] @ self.widths[columns])
 
     def _cells(self, box: Box) -> tuple[slice, slice]:
         top, bottom = np.searchsorted(self.rows, (box.top, box.bottom))
