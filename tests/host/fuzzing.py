@@ -102,8 +102,16 @@ class Desk:
             return answer.status, answer.content_type, await answer.text()
 
         status, kind, said = self.host.loop.run_until_complete(ask())
-        # 422 is what the pack answers where its own code failed: a raw error in the log.
-        assert status in (200, 404), (method, path, query, body[:200], status, said[:200])
+        # 422 is what the pack answers where its own code failed: a raw error in the log. 400 is the server's
+        # own word for a request line of more than 8 kB, which never reaches the pack.
+        long = len(path) + sum(map(len, query.values())) > 8000
+        assert status in (200, 404) or (long and status == 400), (
+            status,
+            said[:200],
+            method,
+            path[:200],
+            query,
+        )
         if status == 404 and kind == "application/json":
             sentence(ValueError(json.loads(said)["error"]))
 
