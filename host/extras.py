@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .loop.moment import Extras, StepExtra
+from .models.enlarging import EnlargeExtra
 from .models.fill_models import FillExtra
 from .tiles.demofusion import DemoFusionExtra
 from .tiles.tiled import TiledExtra
 
-_ALL: tuple[StepExtra, ...] = (FillExtra(), TiledExtra(), DemoFusionExtra())
+_ALL: tuple[StepExtra, ...] = (FillExtra(), EnlargeExtra(), TiledExtra(), DemoFusionExtra())
 EXTRAS: Extras = {extra.value.kind: extra for extra in _ALL}

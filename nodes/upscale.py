@@ -5,10 +5,11 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..core.loop.schedule import parse_denoise
-from ..core.plans.upscale import Upscale, target_size, upscale_plan
+from ..core.plans.upscale import BICUBIC, Upscale, target_size, upscale_plan
 from ..core.tiles.blend import TILE_BLENDS
 from ..core.tiles.demofusion import DemoFusion
-from ..core.tiles.tiling import WRAPS, Tiling
+from ..core.tiles.tiling import ORIGINS, WRAPS, Tiling
+from ..host.models.upscale_models import upscaler_names
 from ..host.tiles.cost import estimate
 from ..host.tiles.tiled import TiledHandler, patch_tiled
 from . import sockets
@@ -41,6 +42,21 @@ def tiling_inputs() -> list:
         io.Combo.Input(
             "wrap", options=list(WRAPS), default="off",
             tooltip="Joins opposite borders: horizontal for panoramas, both for seamless textures.",
+        ),
+    ]  # fmt: skip
+
+
+def more_tiling_inputs() -> list:
+    """Those that came later, at the end of a node's inputs."""
+    return [
+        io.Int.Input(
+            "tile_height", default=0, min=0, max=8192, step=16, advanced=True, optional=True,
+            tooltip="Height of a tile in pixels, where it is not tile_size. 0: as tile_size.",
+        ),
+        io.Combo.Input(
+            "origin", options=list(ORIGINS), default="canvas", advanced=True, optional=True,
+            tooltip="Where a transformer's positions begin (Flux, Z-Image, Qwen-Image, ...). canvas: a tile "
+            "knows its place in the picture. tile: it is as if it were a picture of its own.",
         ),
     ]  # fmt: skip
 
@@ -80,6 +96,7 @@ class TiledSampling(io.ComfyNode):
                     tooltip="At denoise 0.5 and less, tiles with no detail above this are left as they are "
                     "(sky, paper). 0 is off; 0.03 is a good start.",
                 ),
+                *more_tiling_inputs(),
             ],
             outputs=[io.Model.Output("model", tooltip="Connect to a sampler.")],
         )  # fmt: skip
@@ -87,11 +104,12 @@ class TiledSampling(io.ComfyNode):
     @classmethod
     def execute(
         cls, model, tile_size, overlap, blend, shift_grid, wrap, tile_batch, global_share, skip_flat,
-        tile_prompts=(),
+        tile_prompts=(), tile_height=(0,), origin=("canvas",),
     ) -> io.NodeOutput:  # fmt: skip
         tiling = Tiling(
-            tile_size[0], overlap[0], blend[0], tile_batch[0], shift_grid[0], wrap[0], skip_flat[0]
-        )
+            tile_size[0], overlap[0], blend[0], tile_batch[0], shift_grid[0], wrap[0], skip_flat[0],
+            tile_height[0], origin[0],
+        )  # fmt: skip
         if tile_prompts and tiling.shift:
             raise ValueError("tile_prompts belong to tiles that stay in place: switch shift_grid off.")
         handler = TiledHandler(tiling, [p for p in tile_prompts if p is not None], global_share[0])
@@ -177,6 +195,13 @@ class UpscaleNode(io.ComfyNode):
                     "allow_gigapixel", default=False, advanced=True,
                     tooltip="Confirms a result of more than 1,000,000,000 pixels.",
                 ),
+                *more_tiling_inputs(),
+                io.Combo.Input(
+                    "model_name", options=[BICUBIC, *upscaler_names()], default=BICUBIC, advanced=True,
+                    optional=True,
+                    tooltip="What enlarges the picture before each stage: bicubic, lanczos, or an upscale "
+                    "model of models/upscale_models.",
+                ),
             ],
             outputs=[
                 sockets.Plan.Output("plan", tooltip="Connect to ISI Iterate or ISI Join Plans."),
@@ -190,13 +215,15 @@ class UpscaleNode(io.ComfyNode):
     def execute(
         cls, image, prompt, factor, width, height, stages, denoise, steps, cfg, seed, tile_size, overlap,
         blend, shift_grid, wrap, tile_batch, demofusion, skip_residual, dilated_sampling, blur, skip_flat,
-        allow_gigapixel,
+        allow_gigapixel, tile_height=0, origin="canvas", model_name=BICUBIC,
     ) -> io.NodeOutput:  # fmt: skip
         size = image.shape[1], image.shape[2]
         target = target_size(*size, factor, height, width, allow_gigapixel)
-        tiling = Tiling(tile_size, overlap, blend, tile_batch, shift_grid, wrap, skip_flat)
+        tiling = Tiling(
+            tile_size, overlap, blend, tile_batch, shift_grid, wrap, skip_flat, tile_height, origin
+        )
         fusion = DemoFusion(1, skip_residual, dilated_sampling, blur) if demofusion else None
-        how = Upscale(prompt, steps, cfg, parse_denoise(denoise), seed, tiling, fusion)
+        how = Upscale(prompt, steps, cfg, parse_denoise(denoise), seed, tiling, fusion, model_name)
         plan = upscale_plan(size, target, stages, how)
         table = plan.table()
         return io.NodeOutput(plan, target[1], target[0], table, ui={"text": [table]})

@@ -69,10 +69,14 @@ def in_float32(function: Callable[P, R]) -> Callable[P, R]:
 
 @dataclass(frozen=True)
 class View:
-    """What a step works on: `pixels` `[B, h, w, C]`, and where they may change (`None`: everywhere)."""
+    """What a step works on: `pixels` `[B, h, w, C]`, and where they may change (`None`: everywhere).
+
+    `source` is the picture before it was resized to `pixels`, for whoever resizes it in a better way.
+    """
 
     pixels: Tensor
     mask: Tensor | None = None
+    source: Tensor | None = None
 
 
 _KINDS: dict[str, type[Lens]] = {}
@@ -237,7 +241,7 @@ class Resize(Lens):
         return self.height, self.width
 
     def get(self, picture: Tensor, assets: Assets) -> View:
-        return View(resize(picture, self.height, self.width))
+        return View(resize(picture, self.height, self.width), source=picture)
 
     def put(self, picture: Tensor, pixels: Tensor, assets: Assets) -> Tensor:
         return pixels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..loop.plan import Plan
@@ -67,8 +68,9 @@ def stage_cost(
     layout = tiling.layout(*cells, geometry.ratio, geometry.auto)
     if tiling.shift:
         layout = layout.shifted(0.5, 0.5)
-    limit = (tiling.tile or geometry.auto) // geometry.ratio
-    dilated = max(dilated, -(-max(cells) // limit)) if dilated > 1 else 1
+    if dilated > 1:
+        largest = [side // geometry.ratio for side in tiling.largest(geometry.auto)]
+        dilated = max(dilated, *(-(-length // limit) for length, limit in zip(cells, largest, strict=True)))
     return StageCost(label, *size, steps, cfg != 1, tiling, layout, dilated, geometry.ratio, skipped)
 
 
@@ -106,10 +108,42 @@ def _batch(cost: StageCost) -> int:
     return min(cost.tiling.batch, len(cost.layout)) * (2 if cost.guided else 1)
 
 
+def hint(costs: list[StageCost], geometry: Geometry) -> str:
+    """A tile size near the one that was chosen, with which much less is computed; mostly nothing."""
+    words = []
+    for tiling in dict.fromkeys(cost.tiling for cost in costs):
+        its = [cost for cost in costs if cost.tiling == tiling]
+        sizes = [(cost.height, cost.width) for cost in its]
+        better = tiling.thrifty(sizes, geometry.ratio, geometry.auto)
+        if better == tiling:
+            continue
+        changes = (
+            ("tile_size", tiling.tile, better.tile),
+            ("tile_height", tiling.tile_height, better.tile_height),
+        )
+        named = " and ".join(f"{name} {after}" for name, before, after in changes if before != after)
+        height, width = max(sizes, key=lambda size: size[0] * size[1])
+        cells = -(-height // geometry.ratio), -(-width // geometry.ratio)
+        before, after = (
+            f"{len(layout.rows)} x {len(layout.columns)}"
+            for layout in (one.layout(*cells, geometry.ratio, geometry.auto) for one in (tiling, better))
+        )
+        work = [one.work(sizes, geometry.ratio, geometry.auto) for one in (better, tiling)]
+        words.append(
+            f"Hint: {named} would take {after} tiles instead of {before}: {work[0]:.2f}x the work instead of "
+            f"{work[1]:.2f}x."
+        )
+    return "\n".join(words)
+
+
 def report(
-    costs: list[StageCost], peak: list[int], memory: int, seconds_a_call: float | None, vae: str = ""
+    costs: list[StageCost],
+    peak: list[int],
+    memory: int,
+    seconds_a_call: float | None,
+    more: Sequence[str] = (),
 ) -> str:
-    """The costs as plain text. `memory` in bytes; no `seconds_a_call`: no time is given; `vae` is a line."""
+    """The costs as plain text. `memory` in bytes; no `seconds_a_call`: no time is given; `more` are lines."""
     rows = [("stage", "picture", "tiles", "tile", "steps", "calls", "work")]
     for cost in costs:
         tile = cost.tile_pixels
@@ -128,7 +162,7 @@ def report(
         "",
         f"Model calls: {calls}. Largest model input: {' x '.join(map(str, peak))} (latent).",
         f"Memory while sampling: about {memory / 2**30:.1f} GiB, model included.",
-        *([vae] if vae else []),
+        *filter(None, more),
     ]
     if seconds_a_call is None:
         lines.append("Time: connect `positive` to have one tile timed.")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from ..loop.door import LONGEST_SIDE
 from ..loop.lens import Resize
-from ..loop.plan import Plan, Step
+from ..loop.plan import ExtraValue, Plan, Step
 from ..tiles.demofusion import DemoFusion
 from ..tiles.tiling import Tiling
 
@@ -17,9 +18,25 @@ STAGE_GRAIN = 16
 """Stages between the first and the last size are multiples of this, so that no VAE needs to pad them."""
 
 
+BICUBIC = "bicubic"
+"""How the lens of a stage enlarges."""
+
+
+@dataclass(frozen=True)
+class Enlarge(ExtraValue):
+    """A stage's picture is enlarged by `model`: a file of upscale models, or a method that the host names."""
+
+    kind: ClassVar[str] = "enlarge"
+
+    model: str = BICUBIC
+
+
 @dataclass(frozen=True)
 class Upscale:
-    """What to do at every stage. `denoises` holds one value for each stage, the last one for the rest."""
+    """What to do at every stage. `denoises` holds one value for each stage, the last one for the rest.
+
+    `model` enlarges the picture before each stage.
+    """
 
     prompt: str
     steps: int = 20
@@ -28,6 +45,7 @@ class Upscale:
     seed: int = 0
     tiling: Tiling = Tiling()
     demofusion: DemoFusion | None = None
+    model: str = BICUBIC
 
 
 def target_size(
@@ -87,6 +105,8 @@ def upscale_plan(size: tuple[int, int], target: tuple[int, int], stages: int, ho
     sizes = stage_sizes(size, target, stages)
     for i, (height, width) in enumerate(sizes):
         extras = (how.tiling.to_extra(),)
+        if how.model != BICUBIC:
+            extras += (Enlarge(how.model).to_extra(),)
         if how.demofusion:
             scale = round(max(height / size[0], width / size[1]))
             extras += (replace(how.demofusion, scale=scale).to_extra(),)

@@ -14,7 +14,7 @@ from torch import Tensor
 from ...core.loop.lens import resize
 from ...core.loop.plan import Plan
 from ...core.pictures.flat import detail_map
-from ...core.plans.cost import Geometry, peak_input, plan_cost, report, stage_cost
+from ...core.plans.cost import Geometry, hint, peak_input, plan_cost, report, stage_cost
 from ...core.tiles.tile_picture import draw_tiles
 from ...core.tiles.tiles import TileLayout
 from ...core.tiles.tiling import Tiling
@@ -58,9 +58,9 @@ def estimate(
     peak = peak_input(costs, form.channels)
     seconds = None if positive is None else seconds_a_call(model, peak, cfg, positive, positive)
     calls = sum(cost.calls for cost in costs)
-    said = vae_report(vae, costs) if planned and vae is not None else ""
+    said = vae_report(vae, costs, form.auto) if planned and vae is not None else ""
     return Estimate(
-        report(costs, peak, memory(model, peak), seconds, said),
+        report(costs, peak, memory(model, peak), seconds, [said, hint(costs, form)]),
         draw_tiles(picture, costs[largest].layout, flat[largest]),
         len(costs[largest].layout),
         calls,

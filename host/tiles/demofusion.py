@@ -88,8 +88,10 @@ class DemoFusionHandler(TiledHandler):
 
     def stride(self, model: Any, shape: torch.Size) -> int:
         """s, or more where every s-th cell would still be a picture larger than a tile."""
-        limit = (self.tiling.tile or auto_tile(model)) // pixel_ratio(model)
-        return max(self.demofusion.scale, -(-max(shape[-2:]) // limit))
+        limits = [side // pixel_ratio(model) for side in self.tiling.largest(auto_tile(model))]
+        return max(
+            self.demofusion.scale, *(-(-n // most) for n, most in zip(shape[-2:], limits, strict=True))
+        )
 
     def splits(self, layout: TileLayout) -> bool:
         return True

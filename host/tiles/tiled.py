@@ -28,6 +28,7 @@ from ...core.tiles.tiling import Tiling
 from ..loop.moment import Moment, StepExtra
 from ..loop.progress import say_on_node
 from ..models import geometry
+from .positions import has_places, with_places
 from .tile_conds import Cut, TileCut, cut_cond, touches
 from .tile_patches import check_patches, cut_patches, held_pictures, warnings_of, with_patches
 from .tiled_vae import in_tiles
@@ -36,9 +37,6 @@ log = logging.getLogger("isi")
 
 KEY = "isi_tiled"
 WRAPPERS = comfy.patcher_extension.WrappersMP
-
-ROPE_PARTS = ("pe_embedder", "rope_embedder", "pos_embed", "rope_embedder_3d", "_fetch_patch_pos")
-"""Attributes of the host's transformers that read `rope_options`: each tile needs offsets of its own."""
 
 LOW_DENOISE = 0.5
 """Flat tiles are only left out when sampling starts at or below this share of the schedule."""
@@ -149,6 +147,7 @@ class TiledHandler(comfy.context_windows.ContextHandlerABC):
         groups = list(self._groups(model, layout, conds, x_in, bool(held_pictures(model_options))))
         cuts = [TileCut(layout, tiles, x_in.shape[0]) for tiles, _ in groups]
         options = self.patched_options(model, model_options, cuts, x_in)
+        placed = self.placed(model)
         for done, (tiles, tile_conds) in enumerate(groups, 1):
             comfy.model_management.throw_exception_if_processing_interrupted()
             window = TileWindow(cuts[done - 1], weights, ratio)
@@ -160,12 +159,16 @@ class TiledHandler(comfy.context_windows.ContextHandlerABC):
                     [c if c is None else self.get_resized_cond(c, x_in, window) for c in tile_conds],
                     window.get_tensor(x_in),
                     timestep.repeat(len(tiles)),
-                    with_rope_offset(options(done - 1), model, tiles[0]),
+                    with_places(options(done - 1), model, layout, tiles[0]) if placed else options(done - 1),
                 )
             for canvas, part in zip(out, parts, strict=True):
                 window.add_window(canvas, part)
             self._report(step, done, len(groups))
         return out
+
+    def placed(self, model: Any) -> bool:
+        """Whether the model is told where each tile lies, so that tiles can't share a call."""
+        return self.tiling.origin == "canvas" and has_places(model)
 
     def patched_options(self, model, model_options, cuts: Sequence[Cut], x_in) -> Callable[[int], dict]:
         """Options for the cut of an index: patches that hold a picture hold the part of that cut.
@@ -185,7 +188,7 @@ class TiledHandler(comfy.context_windows.ContextHandlerABC):
 
     def _groups(self, model, layout, conds, x_in, alone) -> Iterator[tuple[tuple[Tile, ...], list]]:
         """Tiles that can share a model call, with the conditions they share; `alone`: none can."""
-        batch = 1 if alone or reads_rope(model) else self.tiling.batch
+        batch = 1 if alone or self.placed(model) else self.tiling.batch
         waiting: list[Tile] = []
         last_key, last_conds = None, []
         for i, tile in enumerate(layout):
@@ -297,24 +300,6 @@ def _references_cut(cond: dict, layout: TileLayout) -> dict:
     }
 
 
-def with_rope_offset(model_options: dict, model: Any, tile: Tile) -> dict:
-    """Options whose rotary positions begin where the tile lies, in patches of the model."""
-    patch = getattr(model.diffusion_model, "patch_size", 1)
-    patch = patch[-1] if isinstance(patch, (tuple, list)) else patch
-    transformer_options = model_options.get("transformer_options", {})
-    rope = dict(transformer_options.get("rope_options") or {})
-    for axis, start in (("y", tile.y), ("x", tile.x)):
-        # Where positions are scaled, a tile's start is scaled with them.
-        moved = start / patch * rope.get(f"scale_{axis}", 1.0)
-        rope[f"shift_{axis}"] = rope.get(f"shift_{axis}", 0.0) + moved
-    return model_options | {"transformer_options": transformer_options | {"rope_options": rope}}
-
-
-def reads_rope(model: Any) -> bool:
-    """Whether a tile's position is an option of the model call, so that tiles can't share one."""
-    return any(hasattr(model.diffusion_model, name) for name in ROPE_PARTS)
-
-
 def pixel_ratio(model: Any) -> int:
     """Pixels a latent cell, of a BaseModel."""
     return model.latent_format.spacial_downscale_ratio
@@ -356,8 +341,7 @@ class TiledExtra(StepExtra[Tiling]):
         patch_tiled(model, TiledHandler(value))
 
     def vae(self, vae: Any, value: Tiling, model: Any) -> Any:
-        tile = value.tile or auto_tile(model.model)
-        return in_tiles(vae, tile, tile)
+        return in_tiles(vae, *value.largest(auto_tile(model.model)))
 
     def patch(self, moment: Moment, value: Tiling) -> Moment:
         return replace(moment, model=patch_tiled(moment.model, TiledHandler(value, progress=False)))

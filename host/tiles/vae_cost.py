@@ -60,30 +60,34 @@ def working_memory(vae: Any, height: int, width: int) -> int:
     return counting.peak
 
 
-def vae_report(vae: Any, costs: Sequence[StageCost]) -> str:
-    """What encoding and decoding the stages of a plan takes, in a line."""
-    exact = is_exact(vae)
-    tiled = [cost for cost in costs if exact and not cost.layout.whole]
-    whole = [cost for cost in costs if cost not in tiled]
-    sizes = [(cost.height, cost.width) for cost in whole]
-    sizes += [(plan_tile(*cost.tile_pixels),) * 2 for cost in tiled]
+def vae_report(vae: Any, costs: Sequence[StageCost], auto: int) -> str:
+    """What encoding and decoding the stages of a plan takes, in a line; `auto` as in `Tiling.largest`."""
+    tiled = [cost for cost in costs if _in_tiles(vae, cost, auto)]
+    sizes = [(cost.height, cost.width) for cost in costs if cost not in tiled]
+    sizes += [(plan_tile(*cost.tiling.largest(auto)),) * 2 for cost in tiled]
     memory = max(_decode_memory(vae, *size) for size in sizes) + vae.patcher.model_size()
     line = f"VAE: about {memory / 2**30:.1f} GiB, weights included"
     if tiled:
         largest = max(tiled, key=lambda cost: cost.height * cost.width)
-        count = sum(2 * len(vae_layout(vae, cost)) for cost in tiled)
+        count = sum(2 * len(_layout(vae, cost, auto)) for cost in tiled)
         kept = working_memory(vae, largest.height, largest.width)
         line += (
-            f", in {count} tiles of at most {plan_tile(*largest.tile_pixels)} px, and {kept / 2**30:.1f} GiB "
-            "of features on the device, in RAM or on disk"
+            f", in {count} tiles of at most {plan_tile(*largest.tiling.largest(auto))} px, and "
+            f"{kept / 2**30:.1f} GiB of features on the device, in RAM or on disk"
         )
     return line + "."
 
 
-def vae_layout(vae: Any, cost: StageCost) -> TileLayout:
+def _in_tiles(vae: Any, cost: StageCost, auto: int) -> bool:
+    """Whether a stage's picture goes through the VAE in tiles, as `tiled_vae.in_tiles` decides."""
+    height, width = cost.tiling.largest(auto)
+    return is_exact(vae) and (cost.height > height or cost.width > width)
+
+
+def _layout(vae: Any, cost: StageCost, auto: int) -> TileLayout:
     """The tiles, in latent cells, in which a stage's picture is encoded, and decoded once more."""
     unit = 2 ** (vae.first_stage_model.decoder.num_resolutions - 1)
-    tile = plan_tile(*cost.tile_pixels) // unit
+    tile = plan_tile(*cost.tiling.largest(auto)) // unit
     return fit_layout(-(-cost.height // unit), -(-cost.width // unit), tile, 0)
 
 

@@ -10,7 +10,7 @@ import { addElement } from "./mount.js";
 import { PictureView } from "./picture.js";
 import { drawTiles, tileAt } from "./tile_drawing.js";
 import { readTiledSampling, readUpscaleCost } from "./tile_plan.js";
-import { AUTO_TILE, fault, stageCost, stageSizes, stageStride, targetSize } from "./tiles.js";
+import { AUTO_TILE, fault, stageCost, stageSizes, stageStride, targetSize, thrifty, tileLayout, workOf } from "./tiles.js";
 import { watch } from "./watch.js";
 import { shareWheel } from "./wheel.js";
 import { say } from "./words.js";
@@ -29,7 +29,7 @@ const LACKS = {
 };
 const FAULTS = {
   small: ({ tile, least }) => say("grid.bad_small", { tile, least }),
-  overlap: ({ tile, overlap }) => say("grid.bad_overlap", { tile, overlap }),
+  overlap: ({ key, ...numbers }) => say("grid.bad_overlap", numbers),
   auto: ({ overlap, most }) => say("grid.bad_auto", { overlap, most }),
 };
 const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
@@ -83,7 +83,8 @@ function addTileGrid(node, read) {
     const least = costs.length - 1;
     shown = shown === null || shown > least ? null : shown;
     if (chosen !== null && chosen >= (current()?.tiles ?? 0)) chosen = null;
-    note.textContent = wrong ? FAULTS[wrong.key](wrong) : remarks(size, waiting, geometry).join(" ");
+    const said = () => [...remarks(size, waiting, geometry), ...hints(tiling, costs.map((each) => each.size), geometry)];
+    note.textContent = wrong ? FAULTS[wrong.key](wrong) : said().join(" ");
     note.classList.toggle("isi-wrong", Boolean(wrong));
     root.classList.toggle("isi-grid-example", !size);
     showStages();
@@ -243,6 +244,23 @@ function stageCosts({ upscale, steps }, size, tiling, geometry) {
   const target = targetSize(...size, upscale.factor, upscale.height, upscale.width);
   if (!target) return [];
   return stageSizes(size, target, upscale.stages).map((stage) => cost(stage, upscale.demofusion ? stageStride(size, stage) : 1));
+}
+
+/** A tile size near the chosen one with which much less is computed, in words; mostly none. */
+function hints(tiling, sizes, geometry) {
+  const better = sizes.length ? thrifty(tiling, sizes, geometry) : tiling;
+  if (better === tiling) return [];
+  const { ratio, auto } = geometry;
+  const [height, width] = sizes.reduce((most, size) => (size[0] * size[1] > most[0] * most[1] ? size : most));
+  const grids = [better, tiling].map((one) => {
+    const { rows, columns } = tileLayout(one, Math.ceil(height / ratio), Math.ceil(width / ratio), ratio, auto);
+    return `${rows.starts.length} × ${columns.starts.length}`;
+  });
+  const sides = [["tile_size", "tile"], ["tile_height", "tileHeight"]].filter(([, name]) => better[name] !== tiling[name]);
+  const [work, instead] = [better, tiling].map((one) => workOf(one, sizes, geometry).toFixed(2));
+  return [say("grid.thrifty", {
+    sides: sides.map(([widget, name]) => `${widget} ${better[name]}`).join(", "), grid: grids[0], before: grids[1], work, instead,
+  })];
 }
 
 function summary({ layout: { rows, columns }, tiles, redundancy, size: [height, width] }) {

@@ -6,7 +6,7 @@ import { pathTo, sourceOf, widgetValue } from "./source.js";
 const TILED = "ISI_TiledSampling";
 /** Names of the inputs of Python's `Tiling` in the nodes that have them. */
 const tilingOf = (value) => ({
-  tile: value("tile_size"), overlap: value("overlap"), batch: value("tile_batch"), shift: value("shift_grid"), wrap: value("wrap"),
+  tile: value("tile_size"), tileHeight: value("tile_height") ?? 0, overlap: value("overlap"), batch: value("tile_batch"), shift: value("shift_grid"), wrap: value("wrap"),
 });
 
 const valuesOf = (node, path = pathTo(node.graph) ?? []) => (name) => widgetValue({ node, path }, name);

@@ -8,6 +8,8 @@
 import { roundHalfEven as round } from "./rounding.js";
 
 const GRAIN = 16;
+/** Another tile size is worth a word where it does at most this share of the work. */
+const SAVED = 0.8;
 const LEAST_CELLS = 8;
 const STAGE_GRAIN = 16;
 /** The longest side of an automatic tile in pixels, of models of about a megapixel. */
@@ -74,26 +76,59 @@ export const tilesIn = ({ rows, columns }) => count(rows) * count(columns);
 export const redundancy = ({ rows, columns }) =>
   ((count(rows) * rows.tile) / rows.length) * ((count(columns) * columns.tile) / columns.length);
 
+/** Height and width of a tile that were asked for in pixels, 0 for automatic. */
+const sidesOf = ({ tile, tileHeight = 0 }) => [tileHeight || tile, tile];
+
 /** What is wrong with a tiling for a model with `ratio` pixels a latent cell: `{key, ...numbers}`, or null. */
-export function fault({ tile, overlap }, ratio) {
+export function fault(tiling, ratio) {
+  const { tile, tileHeight = 0, overlap } = tiling;
   const least = LEAST_CELLS * ratio;
-  if (tile && tile < least) return { key: "small", tile, least };
-  if (tile && ceilDiv(overlap, ratio) >= Math.floor(tile / ratio)) return { key: "overlap", tile, overlap };
+  const shared = ceilDiv(overlap, ratio);
+  for (const side of [tile, tileHeight].filter(Boolean)) {
+    if (side < least) return { key: "small", tile: side, least };
+    const cells = Math.floor(side / ratio);
+    if (shared >= cells) return { key: "overlap", tile: side, overlap, ratio, shared, cells };
+  }
   const most = Math.floor(AUTO_TILE / 4);
-  if (!tile && overlap > most) return { key: "auto", overlap, most };
+  if (!sidesOf(tiling).every(Boolean) && overlap > most) return { key: "auto", overlap, most };
   return null;
 }
 
 /**
  * Tiles over a canvas of `height` x `width` latent cells of `ratio` pixels. `tiling` is
- * `{tile, overlap, batch, shift, wrap}` in pixels; `tile` 0 is at most `auto` and fitted.
+ * `{tile, tileHeight, overlap, batch, shift, wrap}` in pixels; a side of 0 is at most `auto` and fitted.
  */
-export function tileLayout({ tile, overlap, wrap }, height, width, ratio, auto) {
-  const axis = (length, wraps) =>
-    fitAxis(length, Math.floor((tile || auto) / ratio), ceilDiv(overlap, ratio), {
-      multiple: Math.max(1, Math.floor(GRAIN / ratio)), wrap: wraps, fit: !tile,
+export function tileLayout(tiling, height, width, ratio, auto) {
+  const { overlap, wrap } = tiling;
+  const axis = (length, side, wraps) =>
+    fitAxis(length, Math.floor((side || auto) / ratio), ceilDiv(overlap, ratio), {
+      multiple: Math.max(1, Math.floor(GRAIN / ratio)), wrap: wraps, fit: !side,
     });
-  return { rows: axis(height, wrap === "both"), columns: axis(width, wrap !== "off") };
+  const [tall, wide] = sidesOf(tiling);
+  return { rows: axis(height, tall, wrap === "both"), columns: axis(width, wide, wrap !== "off") };
+}
+
+/** Pixels computed over pixels of pictures of `sizes` (`[height, width]` in pixels), all together. */
+export function workOf(tiling, sizes, { ratio, auto }) {
+  const cells = sizes.map(([height, width]) => [ceilDiv(height, ratio), ceilDiv(width, ratio)]);
+  const area = cells.reduce((sum, [height, width]) => sum + height * width, 0);
+  return cells.reduce((sum, size) => sum + redundancy(tileLayout(tiling, ...size, ratio, auto)) * size[0] * size[1], 0) / area;
+}
+
+/** The tiling, or one whose given sides differ by at most a quarter, where that saves a fifth of the work. */
+export function thrifty(tiling, sizes, geometry) {
+  const work = (one) => workOf(one, sizes, geometry);
+  let best = tiling;
+  for (const name of ["tile", "tileHeight"]) {
+    const side = tiling[name] ?? 0;
+    if (!side) continue;
+    const from = best;
+    for (let other = ceilDiv(ceilDiv(side * 3, 4), GRAIN) * GRAIN; other <= Math.floor((side * 5) / 4); other += GRAIN) {
+      const tried = { ...from, [name]: other };
+      if (!fault(tried, geometry.ratio) && work(tried) < work(best)) best = tried;
+    }
+  }
+  return work(best) <= SAVED * work(tiling) ? best : tiling;
 }
 
 /**
@@ -104,8 +139,8 @@ export function stageCost([height, width], steps, tiling, { ratio, auto }, dilat
   const cells = [ceilDiv(height, ratio), ceilDiv(width, ratio)];
   let layout = tileLayout(tiling, ...cells, ratio, auto);
   if (tiling.shift) layout = { rows: shiftAxis(layout.rows, 0.5), columns: shiftAxis(layout.columns, 0.5) };
-  const limit = Math.floor((tiling.tile || auto) / ratio);
-  const sparse = dilated > 1 ? Math.max(dilated, ceilDiv(Math.max(...cells), limit)) : 1;
+  const limits = sidesOf(tiling).map((side) => Math.floor((side || auto) / ratio));
+  const sparse = dilated > 1 ? Math.max(dilated, ...cells.map((length, i) => ceilDiv(length, limits[i]))) : 1;
   const tiles = tilesIn(layout);
   const batches = ceilDiv(tiles, tiling.batch) + (sparse > 1 ? ceilDiv(sparse ** 2, tiling.batch) : 0);
   return {

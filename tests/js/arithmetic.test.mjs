@@ -10,7 +10,7 @@ import { sidesOf } from "../../js/lib/outpaint.js";
 import { passesOf } from "../../js/lib/outpaint_passes.js";
 import { releaseSteps, thresholds } from "../../js/lib/release.js";
 import { parse, ScriptError } from "../../js/lib/script.js";
-import { fault, stageCost, stageSizes, stageStride, targetSize } from "../../js/lib/tiles.js";
+import { fault, stageCost, stageSizes, stageStride, targetSize, thrifty, workOf } from "../../js/lib/tiles.js";
 
 /** Ratios of whole numbers and products of weights, worked out in another order, may differ in the last bits. */
 const CLOSE = 1e-9;
@@ -56,12 +56,18 @@ const PAGE = {
       .map((box) => [box.top, box.left, box.bottom - box.top, box.right - box.left]);
   },
   release: ({ mode, steps, strength }) => releaseSteps(thresholds(mode, steps), strength),
-  tiles({ size, steps, ratio, auto, dilated, ...tiling }) {
+  tiles({ size, steps, ratio, auto, dilated, tile_height: tileHeight = 0, ...rest }) {
+    const tiling = { ...rest, tileHeight };
     const wrong = fault(tiling, ratio);
     if (wrong) return { error: wrong.key };
     const cost = stageCost(size, steps, tiling, { ratio, auto }, dilated);
     const { tiles, calls, redundancy, dilated: stride } = cost;
     return { rows: axis(cost.layout.rows), columns: axis(cost.layout.columns), tiles, calls, redundancy, stride };
+  },
+  hints({ sizes, tile, tile_height: tileHeight, overlap, wrap, ratio, auto }) {
+    const tiling = { tile, tileHeight, overlap, wrap };
+    const better = thrifty(tiling, sizes, { ratio, auto });
+    return { better: [better.tile, better.tileHeight], work: [tiling, better].map((one) => workOf(one, sizes, { ratio, auto })) };
   },
   stages({ size, factor, height, width, stages }) {
     const sizes = stageSizes(size, targetSize(...size, factor, height, width), stages);

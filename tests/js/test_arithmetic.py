@@ -158,10 +158,12 @@ def tiles(chance: random.Random):
             "overlap": chance.randint(0, 200), "batch": chance.randint(1, 8), "shift": chance.random() < 0.5,
             "wrap": chance.choice(["off", "horizontal", "both"]), "ratio": chance.choice([8, 16, 32]),
             "auto": 768, "steps": chance.randint(1, 50), "dilated": chance.randint(1, 6),
+            "tile_height": chance.choice([0, chance.randint(256, 2000)]),
         }  # fmt: skip
         tiling = Tiling(
-            given["tile"], given["overlap"], "cosine", given["batch"], given["shift"], given["wrap"]
-        )
+            given["tile"], given["overlap"], "cosine", given["batch"], given["shift"], given["wrap"],
+            tile_height=given["tile_height"],
+        )  # fmt: skip
         ratio = given["ratio"]
         try:
             tiling.check(ratio)
@@ -175,6 +177,24 @@ def tiles(chance: random.Random):
             "rows": rows, "columns": columns, "tiles": cost.tiles, "calls": cost.calls,
             "redundancy": cost.redundancy, "stride": cost.dilated,
         }  # fmt: skip
+
+
+def hints(chance: random.Random):
+    for case in table("tiles")["hints"]:
+        given = {name: case[name] for name in case if name not in ("better", "work")}
+        yield given, {"better": case["better"], "work": case["work"]}
+    for _ in range(200):
+        sizes = [[chance.randint(64, 4000), chance.randint(64, 4000)] for _ in range(chance.randint(1, 3))]
+        given = {
+            "sizes": sizes, "tile": chance.choice([0, chance.randint(256, 1500)]), "auto": 768,
+            "tile_height": chance.choice([0, chance.randint(256, 1500)]), "overlap": chance.randint(0, 160),
+            "wrap": chance.choice(["off", "horizontal", "both"]), "ratio": chance.choice([8, 16]),
+        }  # fmt: skip
+        tiling = Tiling(given["tile"], given["overlap"], wrap=given["wrap"], tile_height=given["tile_height"])
+        seen = ([tuple(size) for size in sizes], given["ratio"], given["auto"])
+        better = tiling.thrifty(*seen)
+        works = [one.work(*seen) for one in (tiling, better)]
+        yield given, {"better": [better.tile, better.tile_height], "work": works}
 
 
 def stages(chance: random.Random):
@@ -195,7 +215,7 @@ def stages(chance: random.Random):
 
 DRAWN = {
     "script": scripts, "choices": choices, "sides": canvases, "passes": passes, "release": release,
-    "tiles": tiles, "stages": stages,
+    "tiles": tiles, "hints": hints, "stages": stages,
 }  # fmt: skip
 
 

@@ -70,6 +70,7 @@ export default {
   "grid.calls": { "one": "{count} model call", "other": "{count} model calls" },
   "grid.steps": "{steps} steps × {calls}",
   "grid.guided": "each for prompt and negative",
+  "grid.thrifty": "{sides} would take {grid} tiles instead of {before}: work ×{work} instead of ×{instead}.",
   "grid.moves": "The grid moves at each step.",
   "grid.assumed": "The page does not know the model: automatic tiles of at most {auto} px are assumed.",
   "grid.example": "An example of {width} × {height} px:",
@@ -79,7 +80,7 @@ export default {
   "grid.lacks_tiling": "Connect the model through ISI Tiled Sampling, or the plan of ISI Upscale.",
   "grid.lacks_plan": "The tiles of this plan are worked out when the graph runs.",
   "grid.bad_small": "Tiles of {tile} px are too small for this model: it needs {least} px or more. 0 is automatic.",
-  "grid.bad_overlap": "The overlap of {overlap} px must be smaller than the tile of {tile} px.",
+  "grid.bad_overlap": "In cells of {ratio} px, the overlap ({overlap} px: {shared}) must be smaller than the tile ({tile} px: {cells}).",
   "grid.bad_auto": "With automatic tiles the overlap is at most {most} px, not {overlap}.",
 
   "editor.example": "{what all steps share} first step; (second:1.3); third @denoise=.4 *2",

@@ -15,7 +15,10 @@ REFUSED = {"small": "too small", "overlap": "must be smaller", "auto": "at most"
 
 @pytest.mark.parametrize("case", TABLE["cases"])
 def test_tiles(case):
-    tiling = Tiling(case["tile"], case["overlap"], "cosine", case["batch"], case["shift"], case["wrap"])
+    tiling = Tiling(
+        case["tile"], case["overlap"], "cosine", case["batch"], case["shift"], case["wrap"],
+        tile_height=case.get("tile_height", 0),
+    )  # fmt: skip
     if "error" in case:
         with pytest.raises(ValueError, match=REFUSED[case["error"]]):
             tiling.check(case["ratio"])
@@ -28,6 +31,15 @@ def test_tiles(case):
         assert [axis.length, axis.tile, *axis.starts] == wanted
     assert (cost.tiles, cost.calls, cost.dilated) == (case["tiles"], case["calls"], case["stride"])
     assert cost.redundancy == pytest.approx(case["redundancy"])
+
+
+@pytest.mark.parametrize("case", TABLE["hints"])
+def test_hints(case):
+    tiling = Tiling(case["tile"], case["overlap"], wrap=case["wrap"], tile_height=case["tile_height"])
+    sizes, seen = [tuple(size) for size in case["sizes"]], (case["ratio"], case["auto"])
+    better = tiling.thrifty(sizes, *seen)
+    assert [better.tile, better.tile_height] == case["better"]
+    assert [one.work(sizes, *seen) for one in (tiling, better)] == pytest.approx(case["work"])
 
 
 @pytest.mark.parametrize("case", TABLE["stages"])

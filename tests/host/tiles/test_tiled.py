@@ -37,6 +37,16 @@ def test_a_pointwise_denoiser_is_the_same_tiled_and_untiled(sampler):
     assert max(shape[-1] for shape in model.model.calls[-8:]) < 52
 
 
+def test_tiles_may_be_wider_than_high():
+    model, start = oracle(pointwise), latent(1, 4, 37, 52)
+    plain = sample(model, start, cfg=3.0)
+    for tile, height, shape in ((128, 64, (8, 16)), (64, 192, (24, 8)), (0, 128, (16, 52))):
+        model.model.calls.clear()
+        ours = sample(tiled(model, tile=tile, tile_height=height), start, cfg=3.0)
+        assert (ours - plain).abs().max() <= 1e-6 * plain.abs().max().clamp(min=1)
+        assert {size[-2:] for size in model.model.calls} == {shape}
+
+
 def test_one_tile_that_covers_all_is_bit_equal(model):
     start = latent(1, 4, 16, 24)
     text = [[latent(1, 77, 64, seed=5), {}]]
@@ -292,8 +302,12 @@ def test_bad_input_is_named_before_sampling():
     model, start = oracle(pointwise), torch.zeros(1, 4, 16, 40)
     with pytest.raises(ValueError, match="at least 64 px"):
         tiled(model, tile=32)
+    with pytest.raises(ValueError, match="at least 64 px. Set tile_height"):
+        tiled(model, tile_height=32)
     with pytest.raises(ValueError, match="overlap"):
         tiled(model, tile=128, overlap=128)
+    with pytest.raises(ValueError, match=r"cells of 8 px, the overlap \(95 px: 12\) .* tile \(96 px: 12\)"):
+        tiled(model, tile=96, overlap=95)
     with pytest.raises(ValueError, match="3 tiles .*but 2 prompts"):
         sample(tiled(model, prompts=[prompt(), prompt()]), start)
     windows = host.IndexListContextHandler(None, None)

@@ -1,13 +1,13 @@
 """ISI_TiledSampling, ISI_Upscale and ISI_UpscaleCost as a user runs them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from ..harness import Failed
 from ..oracles import oracle
-from ..tiny import fill, tiny_vae
 
 TILING = {
     "tile_size": 128,
@@ -79,85 +79,53 @@ def test_an_identity_gives_the_resized_picture_at_the_exact_size(host, clip, pix
     assert {shape[-2:] for shape in model.model.calls} == {(32, 32)}
 
 
-def layer_inputs(vae, run):
-    """What `run()` returns, and the largest input of any convolution of a VAE meanwhile."""
-    largest, layers = [0], vae.first_stage_model.modules()
+@pytest.mark.parametrize("name", ["lanczos", "mini/upscaler"])
+def test_a_stage_starts_from_what_its_upscale_model_makes(host, clip, pixels, name):
+    from isi.host.models.upscale_models import MINI
 
-    def watch(module, inputs):
-        largest[0] = max(largest[0], inputs[0].numel())
-
-    hooks = [m.register_forward_pre_hook(watch) for m in layers if isinstance(m, torch.nn.Conv2d)]
-    try:
-        made = run()
-        return made, largest[0]
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def sees_twice():
-    """`identity`, whose conditioner has the VAE look at the picture once more, as concat models do."""
-    knows = identity()[1]
-
-    class Looks(type(knows)):
-        def condition(self, moment):
-            seen = moment.vae.encode(moment.pixels[..., :3])
-            assert torch.equal(seen, moment.latent["samples"])
-            return super().condition(moment)
-
-    import comfy.latent_formats
-
-    return oracle(lambda call: call["c_concat"], comfy.latent_formats.LatentFormat, flow=True), Looks()
+    name = MINI if name.startswith("mini") else name
+    image, (model, conditioner) = picture(29, 50), identity()
+    settings = {"tile_size": 32, "overlap": 8, "denoise": "0.7", "steps": 1}
+    plan = upscale(host, image, width=110, height=64, stages=2, model_name=name, **settings)[0]
+    expected = image
+    for height, width in ((step.lens.height, step.lens.width) for step in plan.steps):
+        scaling = {"factor": 2.0, "width": width, "height": height, "tile_size": 512, "overlap": 32}
+        (expected,) = host.call(
+            "ISI_UpscaleImage", image=expected, model_name=name, allow_gigapixel=False, **scaling
+        )
+        expected = expected.clamp(0, 1)
+    out = iterate(host, model, clip, pixels, plan, image, conditioner=conditioner)[0]
+    assert len(plan) == 2 and (out - expected).abs().max() <= 2e-6
+    plain = upscale(host, image, width=110, height=64, stages=2, **settings)[0]
+    assert all(len(step.extras) == 1 for step in plain.steps)
+    other = iterate(host, model, clip, pixels, plain, image, conditioner=conditioner)[0]
+    assert (out - other).abs().max() > 1e-3
 
 
-@torch.no_grad()
-def test_the_vae_of_a_plans_step_sees_no_more_than_a_tile(host, clip):
-    from isi.core.loop.lens import resize
+def test_an_upscale_model_counts_by_its_content_and_is_checked_before_sampling(host, model, clip, vae):
+    import folder_paths
+    from isi.host.models import mini
+    from safetensors.torch import save_file
 
-    vae, (model, conditioner) = host.call("ISI_MiniCheckpoint", kind="base")[2], sees_twice()
-    settings = {"tile_size": 64, "overlap": 16, "stages": 1, "steps": 1}
-    most = []
-    for size in (192, 256):
-        image = picture(40, 56, seed=size)
-        plan = upscale(host, image, width=size + 64, height=size, **settings)[0]
+    folder = Path(folder_paths.get_folder_paths("upscale_models")[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    image, weights = picture(24, 32, seed=8), mini.read_weights(mini.UPSCALER)
 
-        def run(plan=plan, image=image):
-            return iterate(host, model, clip, vae, plan, image, conditioner=conditioner)
+    def write(weights):
+        folder_paths.filename_list_cache.clear()
+        save_file(weights, folder / "ours.safetensors")
+        folder_paths.filename_list_cache.clear()
 
-        (out, latent, _), largest = layer_inputs(vae, run)
-        most.append(largest)
-        start = vae.encode(resize(image, size, size + 64))
-        assert (latent["samples"] - start).abs().max() <= 1e-5 * start.abs().max()
-        # One pixel of the tiles' decode is that of the whole latent's.
-        assert (out - vae.decode(latent["samples"])).abs().max() <= 1e-5
-    assert most[0] == most[1] > 0
-
-
-@torch.no_grad()
-def test_a_picture_of_one_tile_goes_through_the_hosts_own_vae(host, clip, vae):
-    from isi.core.loop.lens import resize
-
-    image, (model, conditioner) = picture(40, 56), sees_twice()
-    for settings in ({"tile_size": 128, "overlap": 16}, {"tile_size": 0}):
-        plan = upscale(host, image, width=112, height=80, stages=1, steps=1, **settings)[0]
-        out, latent, _ = iterate(host, model, clip, vae, plan, image, conditioner=conditioner)
-        assert torch.equal(out, vae.decode(latent["samples"]))
-        start = vae.encode(resize(image, 80, 112))
-        assert (latent["samples"] - start).abs().max() <= 1e-6 * start.abs().max()
-
-
-@torch.no_grad()
-def test_a_vae_that_has_no_exact_tiles_is_the_hosts_own(host, clip):
-    import comfy.sd
-    from comfy.taesd.taesd import TAESD
-
-    small = TAESD(latent_channels=4)
-    fill(small, 0)
-    small.vae_scale.fill_(1.0)
-    vae, (model, conditioner), image = comfy.sd.VAE(sd=small.state_dict()), sees_twice(), picture(40, 56)
-    plan = upscale(host, image, stages=1, steps=1, tile_size=64, overlap=16)[0]
-    out, latent, _ = iterate(host, model, clip, vae, plan, image, conditioner=conditioner)
-    assert torch.equal(out, vae.decode(latent["samples"]))
+    write(weights)
+    plan = upscale(host, image, stages=1, steps=1, model_name="ours.safetensors", tile_size=64)[0]
+    first = iterate(host, model, clip, vae, plan, image)[2]
+    assert iterate(host, model, clip, vae, plan, image)[2].keys == first.keys
+    write({name: weight * 0.9 for name, weight in weights.items()})
+    assert iterate(host, model, clip, vae, plan, image)[2].keys != first.keys
+    (folder / "ours.safetensors").unlink()
+    folder_paths.filename_list_cache.clear()
+    with pytest.raises(Failed, match="enlarges by ours.safetensors, which is not in models/upscale_models"):
+        iterate(host, model, clip, vae, plan, image)
 
 
 def test_a_run_that_is_killed_goes_on_bit_equal(host, model, clip, vae, tmp_path, monkeypatch, request):
@@ -276,52 +244,17 @@ def test_the_cost_node_says_what_a_run_will_take(host, model, clip):
     assert grid.shape[0] == 1 and grid.shape[-1] == 3
 
 
-@torch.no_grad()
-def test_the_cost_of_the_vae_is_what_a_run_keeps(host, model, clip, monkeypatch):
-    """Features that live at once while a plan's pictures are made, against what the cost says before."""
-    import weakref
-
-    from isi.host.loop.scratch import Scratch
-    from isi.host.tiles import tiled_vae
-    from isi.host.tiles.vae_cost import working_memory
-
-    alive, peak, real = [0], [0], Scratch.new
-
-    def watched(self, *shape):
-        made = real(self, *shape)
-        alive[0] += made.nbytes
-        peak[0] = max(peak[0], alive[0])
-        weakref.finalize(made, lambda size=made.nbytes: alive.__setitem__(0, alive[0] - size))
-        return made
-
-    monkeypatch.setattr(Scratch, "new", watched)
-    for vae in (tiny_vae(), tiny_vae(levels=3), host.call("ISI_MiniCheckpoint", kind="base")[2]):
-        peak[0] = 0
-        unit = vae.spacial_compression_decode()
-        tiled_vae.decode(vae, torch.randn(1, 4, 24, 17), 64, 0)
-        assert working_memory(vae, 24 * unit, 17 * unit) == peak[0] > 0 and alive[0] == 0
-
-
-@torch.no_grad()
-def test_the_report_counts_the_tiles_of_the_vae(host, model, clip, vae, monkeypatch):
-    from isi.host.tiles.tiled_vae import Sweeps
-
-    image = picture(72, 96)
-    plan = upscale(host, image, factor=2.0, stages=1, steps=1, tile_size=64)[0]
-    costs = {"model": model, "image": image, "steps": 20, "cfg": 7.0}
-    said = host.call("ISI_UpscaleCost", plan=plan, vae=vae, **costs)[0]
-    made, real = [], Sweeps.__init__
-    monkeypatch.setattr(
-        Sweeps, "__init__", lambda self, *given: (made.append(given[0]), real(self, *given))[1]
+def test_a_tile_size_that_wastes_work_is_hinted_at(host, model):
+    costs = {"model": model, "steps": 20, "cfg": 7.0, "image": picture(256, 256)}
+    wasteful = upscale(host, costs["image"], factor=2.0, stages=1, tile_size=256, overlap=64)[0]
+    said = host.call("ISI_UpscaleCost", plan=wasteful, **costs)[0]
+    assert (
+        "Hint: tile_size 288 would take 2 x 2 tiles instead of 3 x 3: 1.27x the work instead of 2.25x."
+        in said
     )
-    iterate(host, model, clip, vae, plan, image)
-    assert len(made) == 2
-    assert f"in {sum(map(len, made))} tiles of at most 64 px" in said and "VAE: about 0." in said
-    assert "VAE" not in host.call("ISI_UpscaleCost", plan=plan, **costs)[0]
-    assert "VAE" not in host.call("ISI_UpscaleCost", vae=vae, **costs)[0]
-    whole = upscale(host, image, factor=2.0, stages=1, steps=1, tile_size=0)[0]
-    said = host.call("ISI_UpscaleCost", plan=whole, vae=vae, **costs)[0]
-    assert "VAE: about" in said and "tiles of at most" not in said
+    better = upscale(host, costs["image"], factor=2.0, stages=1, tile_size=288, overlap=64)[0]
+    assert "Hint" not in host.call("ISI_UpscaleCost", plan=better, **costs)[0]
+    assert "Hint" not in host.call("ISI_UpscaleCost", **costs)[0]
 
 
 def test_the_cost_of_a_patched_model_is_counted_by_a_run(host):
