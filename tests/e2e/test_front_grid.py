@@ -125,7 +125,24 @@ def test_follows_the_widgets_and_the_wires(page, grids):
     choose(page, 5, "steps", 7)
     shows((1024, 2048), 7, Tiling(512, 64, batch=4, shift=True, wrap="both"))
     choose(page, 4, "overlap", 512)
-    expect(grids[0]).to_contain_text("The overlap of 512 px must be smaller than the tile of 512 px.")
+    expect(grids[0]).to_contain_text("the overlap (512 px: 64) must be smaller than the tile (512 px: 64).")
+    choose(page, 4, "overlap", 64)
+    choose(page, 4, "wrap", "off")
+    choose(page, 4, "tile_height", 1024)
+    shows((1024, 2048), 7, Tiling(512, 64, batch=4, shift=True, tile_height=1024))
+
+
+def test_a_tile_size_that_wastes_work_is_named(page, grids):
+    choose(page, 4, "tile_height", 0)
+    choose(page, 3, "width", 512)
+    choose(page, 3, "height", 512)
+    choose(page, 4, "overlap", 64)
+    choose(page, 4, "tile_size", 256)
+    expect(grids[0]).to_contain_text(
+        "tile_size 288 would take 2 × 2 tiles instead of 3 × 3: work ×1.27 instead of ×2.25."
+    )
+    choose(page, 4, "tile_size", 288)
+    expect(grids[0]).not_to_contain_text("would take")
 
 
 def test_finds_the_picture_behind_the_latent_or_shows_an_example(page, grids):
