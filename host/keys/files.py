@@ -21,6 +21,7 @@ from pathlib import Path
 
 import folder_paths
 
+from ...core.language.prompts import LORA_NAME
 from ...core.store.disk import write_atomic
 
 WHOLE = 64 << 20
@@ -82,8 +83,11 @@ class Files:
         """Files and model folders that a widget's text names, in any way that loaders resolve names.
 
         A name inside any of `folder_paths`' folders (its ending may be left out), `FOLDER/NAME`, a picture of
-        the input, output or temp folder, an absolute path, and each `embedding:NAME` of a prompt.
+        the input, output or temp folder, an absolute path, and each `embedding:NAME` and `<lora:NAME>` of a
+        prompt.
         """
+        for word in LORA_NAME.findall(text):
+            yield from lora_files(word.strip())
         for word in EMBEDDING.findall(text):
             for name in sorted({word, word.strip(","), word.rstrip(").,;:!?]}>|")}):
                 yield from self._index.get("embeddings/" + _plain(name), ())
@@ -142,6 +146,22 @@ class Files:
             }
         except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
             return {}
+
+
+def lora_files(name: str) -> list[str]:
+    """The LoRAs that `name` may mean: with or without its ending; without its folder where that is needed."""
+    plain = _plain(name)
+    listed = {_plain(known): known for known in folder_paths.get_filename_list("loras")}
+    for known_as in (str, _stem, os.path.basename, lambda one: os.path.basename(_stem(one))):
+        found = [known for one, known in listed.items() if known_as(one) == plain]
+        if found:
+            paths = (folder_paths.get_full_path("loras", known) for known in found)
+            return [path for path in paths if path]
+    return []
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0]
 
 
 def whole_hash(path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import comfy.model_management
@@ -14,11 +15,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ...core.language.prompts import LORA_NAME, Lora, Tag, read_prompt
 from ...core.loop.engine import Sampled
 from ...core.loop.lens import View
 from ...core.loop.plan import Plan, Step
 from ...core.loop.room import need_room
 from ...core.pictures.masks import pool_to_latent
+from ..prompts.loras import Loras
+from ..prompts.speak import check_names, encode_text, read_negative, speak
 from .moment import Conditioner, Extras, Moment, Needs, bound, chain
 from .progress import Progress
 
@@ -95,7 +99,10 @@ class StepSampler:
     sampling: Sampling
     extras: Extras
     progress: Progress
-    _encoded: dict[str, list] = field(default_factory=dict)
+    _loras: Loras = field(default_factory=Loras)
+    _last_use: dict[str, int] = field(default_factory=dict)
+    _encoded: dict[tuple[str, tuple[Lora, ...]], list] = field(default_factory=dict)
+    _recent: tuple[set, set] = field(default_factory=lambda: (set(), set()))
 
     def check(self, picture: Tensor | None) -> None:
         """Raises ValueError, before anything is sampled, for models that do not fit together or the plan."""
@@ -106,6 +113,7 @@ class StepSampler:
         self._hold(needs, picture is not None)
         for conditioner in chain(self.models.conditioner):
             conditioner.check(self.models.model, self.models.vae, self.plan)
+        self._check_prompts()
         height, width = self.sampling.size if picture is None else picture.shape[1:3]
         batch, need = 1 if picture is None else len(picture), 0
         for number, step in enumerate(self.plan.steps, 1):
@@ -182,22 +190,46 @@ class StepSampler:
         if view is None:
             # Nothing to start from: the whole way from noise, whatever the plan says.
             step = replace(step, denoise=1.0)
-        positive = self._encode(index, step.prompt)
-        negative = self._encode(index, self._negative(step))
-        return Moment(index, step, self.models.model, vae, positive, negative, start, pixels)
+        self._recent = self._recent[1], set()
+        prompt, negative = read_prompt(step.prompt), read_negative(self._negative(step))
+        if prompt.plain and negative.plain:
+            ours, theirs = (self._encode(index, text) for text in (prompt.text, negative.text))
+            return Moment(index, step, self.models.model, vae, ours, theirs, start, pixels)
+        said = speak(
+            self.models.model, self._loras, prompt, negative,
+            schedule(self.models.model, step, self.sampling), partial(self._encode, index),
+        )  # fmt: skip
+        self._loras.keep(name for name, last in self._last_use.items() if last > index)
+        return Moment(index, step, said.model, vae, said.positive, said.negative, start, pixels)
+
+    def _check_prompts(self) -> None:
+        """Raises ValueError for what is wrong with a prompt, or a LoRA that is missing or does not fit."""
+        known: set[str] = set()
+        for index, step in enumerate(self.plan.steps):
+            for text, read in ((step.prompt, read_prompt), (self._negative(step), read_negative)):
+                self._last_use |= dict.fromkeys(map(str.strip, LORA_NAME.findall(text)), index)
+                if text in known:
+                    continue
+                known.add(text)
+                where = f"{'Prompt' if read is read_prompt else 'Negative'} of step {index + 1}"
+                check_names(text, where)
+                loras = [node.lora for node in read(text, where).nodes() if isinstance(node, Tag)]
+                self._loras.check(loras, self.models.model, self.models.clip)
 
     def _negative(self, step: Step) -> str:
         """The negative prompt of a step: its own, or the run's."""
         return self.sampling.negative if step.negative is None else step.negative
 
-    def _encode(self, index: int, text: str) -> list:
-        if text not in self._encoded:
+    def _encode(self, index: int, text: str, loras: tuple[Lora, ...] = ()) -> list:
+        key = text, loras
+        self._recent[1].add(key)
+        if key not in self._encoded:
             later = self.plan.steps[index:]
-            kept = {step.prompt for step in later} | {self._negative(step) for step in later}
-            self._encoded = {t: c for t, c in self._encoded.items() if t in kept}
-            clip = self.models.clip
-            self._encoded[text] = clip.encode_from_tokens_scheduled(clip.tokenize(text))
-        return self._encoded[text]
+            kept = {(t, ()) for step in later for t in (step.prompt, self._negative(step))}
+            kept |= self._recent[0] | self._recent[1]
+            self._encoded = {known: made for known, made in self._encoded.items() if known in kept}
+            self._encoded[key] = encode_text(self._loras.on_clip(loras, self.models.clip), text)
+        return self._encoded[key]
 
 
 def _check_names(number: int, step: Step) -> None:
@@ -213,11 +245,6 @@ def _check_names(number: int, step: Step) -> None:
 def sample(moment: Moment, sampling: Sampling, callback: Any) -> Tensor:
     """What the host's KSampler node does, with our callback and without touching the global RNG."""
     step, model = moment.step, moment.model
-    denoise = step.denoise
-    # The host makes a schedule of steps / denoise levels and takes the last ones: of millions, for minutes,
-    # and deaf to Cancel. What is left of so long a schedule changes no pixel.
-    if denoise * max(LONGEST_SCHEDULE, 100 * step.steps) < step.steps:
-        denoise = 0.0
     latent = comfy.sample.fix_empty_latent_channels(model, moment.latent["samples"])
     given: dict[str, Any] = {
         "noise_mask": moment.latent.get("noise_mask"),
@@ -234,10 +261,10 @@ def sample(moment: Moment, sampling: Sampling, callback: Any) -> Tensor:
             return comfy.sample.sample(
                 model, noise, step.steps, step.cfg, step.sampler or sampling.sampler,
                 step.scheduler or sampling.scheduler, moment.positive, moment.negative, latent,
-                denoise=denoise, **given,
+                denoise=_denoise(step), **given,
             )  # fmt: skip
         sampler = own or comfy.samplers.sampler_object(step.sampler or sampling.sampler)
-        levels = noise_levels(model, step, denoise, sampling)
+        levels = noise_levels(model, step, _denoise(step), sampling)
         return comfy.sample.sample_custom(
             model, noise, step.cfg, sampler, levels, moment.positive, moment.negative, latent, **given
         )  # fmt: skip
@@ -265,6 +292,23 @@ def noise_levels(model: Any, step: Step, denoise: float, sampling: Sampling) -> 
 def last_of(sigmas: Tensor, denoise: float) -> Tensor:
     """The noise levels that are left of `sigmas` at this denoise (0..1), as SplitSigmasDenoise cuts."""
     return sigmas[-round((len(sigmas) - 1) * denoise) - 1 :]
+
+
+def schedule(model: Any, step: Step, sampling: Sampling) -> Tensor:
+    """The noise levels `[N + 1]` on which `sample` samples a step: empty where it samples nothing."""
+    if (sampling.own_sampler and not step.sampler) or sampling.sigmas_of(step) is not None:
+        return noise_levels(model, step, _denoise(step), sampling)
+    return comfy.samplers.KSampler(
+        model, step.steps, model.load_device, step.sampler or sampling.sampler,
+        step.scheduler or sampling.scheduler, _denoise(step), model.model_options,
+    ).sigmas  # fmt: skip
+
+
+def _denoise(step: Step) -> float:
+    """The host makes a schedule of steps / denoise levels and takes the last ones: of millions, for minutes,
+    and deaf to Cancel. What is left of so long a schedule changes no pixel."""
+    shortest = step.steps / max(LONGEST_SCHEDULE, 100 * step.steps)
+    return 0.0 if step.denoise < shortest else step.denoise
 
 
 def global_rng_kept(device: torch.device):
