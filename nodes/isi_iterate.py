@@ -19,6 +19,7 @@ from ..host.extras import EXTRAS
 from ..host.loop.gallery import check_run_name
 from ..host.loop.run import Request, run_plan
 from ..host.loop.sampling import SAMPLERS, SCHEDULERS, Models, Sampling
+from ..host.prompts.speak import check_names
 from ..host.prompts.wildcard_folders import changes, wildcards
 from . import sockets
 
@@ -91,6 +92,7 @@ class Script(io.ComfyNode):
         """Shows a slip in the script when the graph is queued, before any node runs."""
         try:
             check_wildcards(parse(script, NAMES), wildcards())
+            check_names(script)
         except ScriptError as error:
             return str(error)
         return True

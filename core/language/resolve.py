@@ -30,17 +30,17 @@ TOO_MANY = (
 
 
 @dataclass(frozen=True)
-class Said:
+class Worded:
     """One step's group and the whole of its prompt, with nothing left to draw."""
 
     group: Group
     prompt: str
 
 
-def as_written(script: Script) -> tuple[Said, ...]:
+def as_written(script: Script) -> tuple[Worded, ...]:
     """The steps of a script before anything is drawn."""
     prompts = {group.text: group.prompt(script.global_prompt) for group in script.groups}
-    return tuple(Said(group, prompts[group.text]) for group in script.groups)
+    return tuple(Worded(group, prompts[group.text]) for group in script.groups)
 
 
 def check_wildcards(script: Script, wildcards: Wildcards) -> None:
@@ -53,7 +53,7 @@ def check_wildcards(script: Script, wildcards: Wildcards) -> None:
                 check(parts, wildcards)
 
 
-def drawn(script: Script, said: Said, seed: int, wildcards: Wildcards) -> Said:
+def drawn(script: Script, said: Worded, seed: int, wildcards: Wildcards) -> Worded:
     """A step with the words that its seed draws; the very same where it draws none. Raises ScriptError."""
     slots = _slots(script, said.group)
     if not any(slots):
@@ -64,12 +64,12 @@ def drawn(script: Script, said: Said, seed: int, wildcards: Wildcards) -> Said:
     return _filled(script, said.group, texts)
 
 
-def every(script: Script, wildcards: Wildcards) -> tuple[Said, ...]:
+def every(script: Script, wildcards: Wildcards) -> tuple[Worded, ...]:
     """Every combination of each group's choices, a step each: the last choice changes fastest.
 
     Raises ScriptError where they make more than MOST_COMBINATIONS steps.
     """
-    found: list[Said] = []
+    found: list[Worded] = []
     for said in as_written(script):
         slots = _slots(script, said.group)
         if not any(slots):
@@ -103,7 +103,7 @@ def _slots(script: Script, group: Group) -> tuple[Parts, ...]:
     return *script.global_parts, group.parts, group.negative_parts
 
 
-def _filled(script: Script, group: Group, texts: Sequence[str]) -> Said:
+def _filled(script: Script, group: Group, texts: Sequence[str]) -> Worded:
     """A group with the texts of its slots."""
     *shared, local, negative = map(clean, texts)
     group = replace(
@@ -114,7 +114,7 @@ def _filled(script: Script, group: Group, texts: Sequence[str]) -> Said:
         negative_parts=(),
     )
     common = ", ".join(filter(None, shared)) if script.global_parts else script.global_prompt
-    return Said(group, group.prompt(common))
+    return Worded(group, group.prompt(common))
 
 
 @contextmanager

@@ -307,8 +307,7 @@ def schedule(model: Any, step: Step, sampling: Sampling) -> Tensor:
 def _denoise(step: Step) -> float:
     """The host makes a schedule of steps / denoise levels and takes the last ones: of millions, for minutes,
     and deaf to Cancel. What is left of so long a schedule changes no pixel."""
-    shortest = step.steps / max(LONGEST_SCHEDULE, 100 * step.steps)
-    return 0.0 if step.denoise < shortest else step.denoise
+    return 0.0 if step.denoise * max(LONGEST_SCHEDULE, 100 * step.steps) < step.steps else step.denoise
 
 
 def global_rng_kept(device: torch.device):

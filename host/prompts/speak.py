@@ -51,15 +51,16 @@ def check_names(text: str, where: str = "Script") -> None:
 
 
 def speak(
-    model: Any, loras: Loras, prompt: Prompt, negative: Prompt, sigmas: Tensor, encode: Encode
+    model: Any, loras: Loras, prompt: Prompt, negative: Prompt | None, sigmas: Tensor, encode: Encode
 ) -> Spoken:
-    """Conditioning of a prompt and a negative one for a run on the schedule `sigmas` `[N + 1]`.
+    """Conditioning of a prompt and a negative one (or none) for a run on the schedule `sigmas` `[N + 1]`.
 
     LoRAs that act in all steps are on the model, as the host's Load LoRA puts them; those of some steps are
     hooks of the conditioning.
     """
     steps = max(1, len(sigmas) - 1)
-    said = list(zip(prompt.by_step(steps), negative.by_step(steps), strict=True))
+    against = [Said(())] * steps if negative is None else negative.by_step(steps)
+    said = list(zip(prompt.by_step(steps), against, strict=True))
     acting = [_union(ours.loras, theirs.loras) for ours, theirs in said]
     always = acting[0] if all(one == acting[0] for one in acting) else ()
     spans: dict[tuple[Said, Said], list[int]] = {}

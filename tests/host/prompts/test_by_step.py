@@ -79,6 +79,18 @@ def test_every_sampler_of_the_host_takes_a_schedule(bench, picture):
     assert texts[0] == "a c" and len(texts) >= 3 * len(SAMPLERS)
 
 
+def test_steps_are_those_of_connected_sigmas(bench, picture):
+    (sigmas,) = bench.host.call(
+        "BasicScheduler", model=bench.model, scheduler="karras", steps=12, denoise=1.0
+    )
+    (sampler,) = bench.host.call("KSamplerSelect", sampler_name="heun")
+    seen = Seen(bench.model)
+    plan = bench.plan(f"{PROMPT} @denoise=.5; {PROMPT} @denoise=1", steps=3)
+    bench.run(plan, image=picture, model=seen.model, sigmas=sigmas, sampler=sampler)
+    names = {text: bench.text(text)[0][0] for text in TEXTS}
+    assert seen.texts(names) == rule(6, 2) + rule(12, 2)
+
+
 def test_the_negative_changes_too(bench, picture):
     seen = Seen(bench.model)
     bench.run(bench.plan("x; y", steps=4), image=picture, model=seen.model, negative="[c|d]")

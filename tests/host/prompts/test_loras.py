@@ -173,3 +173,10 @@ def test_other_models_of_the_family_take_it_too(bench, picture, loras):
         latent_image=latent, seed=7, steps=1, cfg=5.0, sampler_name="euler", scheduler="normal", denoise=0.6,
     )  # fmt: skip
     assert torch.equal(image, bench.host.call("VAEDecode", samples=out, vae=bench.vae)[0])
+
+
+def test_a_script_with_a_lora_that_is_missing_is_said_when_it_is_queued(bench, loras):
+    loras("ink.safetensors", bench.model, bench.clip, 1)
+    bench.plan("a <lora:ink:1>; <lora:{ink|none}:1>")
+    with pytest.raises(Failed, match="Script, line 2, column 3: There is no LoRA 'ick'.* Near: ink"):
+        bench.plan("a;\nb <lora:ick:1>")
