@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 LANCZOS = "lanczos"
 MINI = f"mini/{mini.UPSCALER}"
 FOLDER = "upscale_models"
+FAR = 4
+"""A network whose tiling is discouraged shares at least this part of a tile with the next one."""
+WINDOW = 16
+"""Tiles of such a network begin at multiples of this, where its windows of 8 or 16 pixels begin too."""
+LUMA = (0.299, 0.587, 0.114)
+"""ITU-R BT.601."""
 NETWORKS = "Upscaling by an upscale model"
 """What needs spandrel; Lanczos and SRCNN do without it."""
 
@@ -93,6 +99,7 @@ def upscale(
                 f"`upscale_model` takes an image upscaler; got {type(upscaler).__name__}. "
                 "Connect Load Upscale Model."
             )
+        check_channels(upscaler)
     made = torch.empty(len(image), height, width, image.shape[-1])
     for one, target in zip(image.float(), made, strict=True):
         target[..., :3] = _upscale_one(one[..., :3], height, width, upscaler, tile, overlap)
@@ -129,11 +136,17 @@ def _upscale_one(
         from spandrel import ModelTiling  # `upscaler` is spandrel's own
 
         device = _load(upscaler, upscaler.model, tile)
-        function = upscaler if upscaler.input_channels == 3 else _by_channel(upscaler)
-        size = tile if upscaler.tiling == ModelTiling.SUPPORTED else max(height, width, *colour.shape)
+        function = _on_colours(upscaler)
+        # A network that is meant to see the whole sees more around a tile; one that tiles by itself sees all.
+        size = max(height, width, *colour.shape) if upscaler.tiling == ModelTiling.INTERNAL else tile
+        multiple = 1
+        if upscaler.tiling == ModelTiling.DISCOURAGED:
+            overlap, multiple = max(overlap, tile // FAR), WINDOW
         for h, w in passes((colour.shape[0], colour.shape[1]), (height, width), upscaler.scale):
             picture = lanczos(picture, h, w).clamp(0, 1)
-            picture = _tiled(function, picture, upscaler.scale, size, overlap, 3 * overlap // 8, device)
+            picture = _tiled(
+                function, picture, upscaler.scale, size, overlap, 3 * overlap // 8, device, multiple
+            )
     made = lanczos(picture, height, width)[0]
     return made if channels == 3 else made.mean(-1, keepdim=True)
 
@@ -151,9 +164,33 @@ def passes(size: tuple[int, int], target: tuple[int, int], scale: int) -> list[t
     return sizes
 
 
-def _by_channel(descriptor: ImageModelDescriptor) -> Callable[[Tensor], Tensor]:
-    """A network of one channel, on each of three."""
-    return lambda x: torch.cat([descriptor(channel) for channel in x.split(1, 1)], 1)
+def check_channels(descriptor: ImageModelDescriptor) -> None:
+    """Raises ValueError for a network that takes or gives something else than a picture."""
+    given = descriptor.input_channels, descriptor.output_channels
+    if not set(given) <= {1, 3, 4}:
+        raise ValueError(
+            f"Expected an upscale model of 1, 3 or 4 channels, but this one takes {given[0]} and gives "
+            f"{given[1]}: choose another upscale model, or lanczos."
+        )
+
+
+def _on_colours(descriptor: ImageModelDescriptor) -> Callable[[Tensor], Tensor]:
+    """A network as a function from `[1, 3, h, w]` to `[1, 3, H, W]`.
+
+    One channel in and out is done for each of three; one in and more out sees the luma; a fourth channel is
+    an alpha that is opaque, and what comes out of it is left.
+    """
+    if (descriptor.input_channels, descriptor.output_channels) == (1, 1):
+        return lambda x: torch.cat([descriptor(channel) for channel in x.split(1, 1)], 1)
+
+    def on_colours(x: Tensor) -> Tensor:
+        if descriptor.input_channels == 1:
+            x = (x * torch.tensor(LUMA).to(x).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        elif descriptor.input_channels == 4:
+            x = torch.cat([x, torch.ones_like(x[:, :1])], 1)
+        return descriptor(x)[:, :3].expand(-1, 3, -1, -1)
+
+    return on_colours
 
 
 def _load(upscaler: Any, network: nn.Module, tile: int) -> torch.device:
@@ -180,22 +217,32 @@ def _tiled(
     overlap: int,
     margin: int,
     device: torch.device,
+    multiple: int = 1,
 ) -> Tensor:
     """`function` of `picture` `[1, H, W, C]` in tiles; with tiles of half the size if memory runs out."""
     while True:
         try:
-            return _tiles_of(function, picture, scale, tile, overlap, margin, device)
-        except torch.cuda.OutOfMemoryError:
+            return _tiles_of(function, picture, scale, tile, overlap, margin, device, multiple)
+        except Exception as error:
+            if not _is_oom(error):
+                raise
             tile //= 2
             if tile < max(64, 2 * overlap):
                 raise
             comfy.model_management.soft_empty_cache()
 
 
+def _is_oom(error: Exception) -> bool:
+    """Whether memory ran out, on any kind of device: as the host tells."""
+    # Older hosts only have the class.
+    told = getattr(comfy.model_management, "is_oom", None)
+    return told(error) if told else isinstance(error, comfy.model_management.OOM_EXCEPTION)
+
+
 @torch.no_grad()
-def _tiles_of(function, picture, scale, tile, overlap, margin, device) -> Tensor:
+def _tiles_of(function, picture, scale, tile, overlap, margin, device, multiple) -> Tensor:
     source = picture.movedim(-1, 1)
-    layout = fit_layout(source.shape[-2], source.shape[-1], tile, min(overlap, tile // 2))
+    layout = fit_layout(source.shape[-2], source.shape[-1], tile, min(overlap, tile // 2), multiple=multiple)
     target = layout.scaled(scale)
     weights = TileWeights(target, "cosine", margin * scale)
     canvas = torch.zeros(1, 3, *target.size)

@@ -22,12 +22,12 @@ def folder(booted) -> Path:
     return folder
 
 
-def esrgan(scale: int = 2, in_nc: int = 3):
+def esrgan(scale: int = 2, in_nc: int = 3, out_nc: int | None = None):
     """A small ESRGAN with random weights that still returns something like its input."""
     from spandrel import ModelLoader
     from spandrel.architectures.ESRGAN.__arch.RRDB import RRDBNet
 
-    network = RRDBNet(in_nc=in_nc, out_nc=in_nc, num_filters=8, num_blocks=1, scale=scale)
+    network = RRDBNet(in_nc=in_nc, out_nc=out_nc or in_nc, num_filters=8, num_blocks=1, scale=scale)
     fill(network, scale)
     with torch.no_grad():
         list(network.modules())[-1].bias.fill_(0.5)
@@ -93,6 +93,64 @@ def test_alpha_grey_and_single_channel_networks(booted):
     made = upscale(rgba[..., :3], 60, 80, grey)
     one = grey(rgba[..., 1].unsqueeze(1))
     assert torch.allclose(made[..., 1], one[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize(("in_nc", "out_nc"), [(4, 4), (4, 3), (1, 3), (3, 1), (3, 4), (1, 1)])
+def test_networks_of_other_channels(booted, in_nc, out_nc):
+    from isi.host.models.upscale_models import upscale
+
+    _, model = esrgan(2, in_nc, out_nc)
+    assert (model.input_channels, model.output_channels) == (in_nc, out_nc)
+    rgba = picture(30, 40, channels=4)
+    made = upscale(rgba, 60, 80, model)
+    colour = rgba[..., :3].movedim(-1, 1)
+    red, green, blue = colour.split(1, 1)
+    seen = {
+        1: [0.299 * red + 0.587 * green + 0.114 * blue],
+        3: [colour],
+        4: [torch.cat([colour, torch.ones_like(red)], 1)],
+    }[in_nc]
+    if (in_nc, out_nc) == (1, 1):
+        seen = [red, green, blue]
+    made_of = torch.cat([model(one) for one in seen], 1)[:, :3]
+    assert torch.allclose(made[..., :3], made_of.expand(-1, 3, -1, -1).movedim(1, -1), atol=1e-5)
+    assert made.shape == (1, 60, 80, 4) and made[..., :3].std() > 0.005
+
+
+def test_a_network_of_no_picture_is_one_sentence(booted):
+    from isi.host.models.upscale_models import upscale
+
+    _, model = esrgan(2, 3, 5)
+    with pytest.raises(ValueError, match="1, 3 or 4 channels, but this one takes 3 and gives 5") as raised:
+        upscale(picture(8, 8), 16, 16, model)
+    assert "\n" not in str(raised.value)
+
+
+def test_networks_that_want_to_see_the_whole_get_tiles_with_wide_overlap(booted):
+    """SwinIR is one of them: the largest input stays a tile, and the result is near the whole's."""
+    from isi.host.models.upscale_models import upscale
+    from spandrel import ModelLoader, ModelTiling
+    from spandrel.architectures.SwinIR.__arch.SwinIR import SwinIR
+
+    network = SwinIR(
+        img_size=16, window_size=8, embed_dim=12, depths=[2], num_heads=[2], mlp_ratio=2, upscale=2,
+        upsampler="pixelshuffle",
+    )  # fmt: skip
+    torch.manual_seed(0)
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight, std=0.05) if weight.dim() > 1 else None
+    model = ModelLoader().load_from_state_dict(network.state_dict()).eval()
+    assert model.tiling == ModelTiling.DISCOURAGED
+    seen = []
+    hook = model.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[-2:]))
+    image = picture(168, 200)
+    tiled = upscale(image, 336, 400, model, tile=128, overlap=0)
+    hook.remove()
+    assert len(seen) == 4 and max(max(size) for size in seen) <= 128
+    # Two tiles over 168 pixels share at least a quarter of 128.
+    assert seen[0][0] >= (168 + 32) / 2
+    whole = model(image.movedim(-1, 1)).movedim(1, -1)
+    assert whole.std() > 0.01 and (tiled - whole).abs().max() <= 1e-4
 
 
 def test_sixteen_bits_stay(booted):
@@ -173,7 +231,8 @@ def test_bad_input(host, folder):
         run(upscale_model=torch.nn.Linear(1, 1))
 
 
-def test_smaller_tiles_when_memory_runs_out(booted):
+@pytest.mark.parametrize("kind", ["OutOfMemoryError", "AcceleratorError"])
+def test_smaller_tiles_when_memory_runs_out(booted, kind):
     from isi.host.models.upscale_models import upscale
 
     _, model = esrgan()
@@ -181,9 +240,26 @@ def test_smaller_tiles_when_memory_runs_out(booted):
 
     def small_device(module, inputs):
         if inputs[0].shape[-1] > 100:
-            raise torch.cuda.OutOfMemoryError("no room")
+            raise getattr(torch, kind)("out of memory")
 
     hook = model.model.register_forward_pre_hook(small_device)
     made = upscale(picture(150, 150), 300, 300, model, tile=512, overlap=32)
     hook.remove()
     assert (made - whole).abs().max() < 0.02
+
+
+def test_other_errors_of_a_network_are_its_own(booted):
+    from isi.host.models.upscale_models import upscale
+
+    _, model = esrgan()
+    ran = []
+
+    def broken(module, inputs):
+        ran.append(1)
+        raise RuntimeError("something else")
+
+    hook = model.model.register_forward_pre_hook(broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        upscale(picture(150, 150), 300, 300, model, tile=128, overlap=32)
+    hook.remove()
+    assert len(ran) == 1
