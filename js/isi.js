@@ -8,6 +8,7 @@ import { addOutpaintFrame } from "./lib/outpaint_frame.js";
 import { addReleaseView } from "./lib/release_view.js";
 import { addRunView, STRIP_SIZE } from "./lib/run_view.js";
 import { scriptWidget } from "./lib/script_editor.js";
+import { followServer } from "./lib/server_words.js";
 import { addLoop } from "./lib/starter.js";
 import { followTheme } from "./lib/theme.js";
 import { addTiledSamplingGrid, addUpscaleCostGrid } from "./lib/tile_grid.js";
@@ -73,7 +74,7 @@ app.registerExtension({
     loadStyles();
     followTheme();
     followJobs();
-    await loadWords();
+    await Promise.all([loadWords(), followServer()]);
   },
 
   addCustomNodeDefs(definitions) {

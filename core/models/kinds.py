@@ -237,12 +237,9 @@ def report(found: ModelKind) -> str:
     ]
     for name in found.candidates:
         facts = kind_facts(name)
-        indent = ""
         if found.ambiguous:
             lines.append(f"if it is {name}:")
-            indent = "    "
-        if facts.meaning:
-            lines.append(f"{indent}channels: {facts.meaning}")
-        if facts.node:
-            lines.append(f"{indent}connect: {facts.connect}")
+        needs = [f"channels: {facts.meaning}"] if facts.meaning else []
+        needs += [f"connect: {facts.connect}"] if facts.node else []
+        lines += [f"    {line}" if found.ambiguous else line for line in needs]
     return "\n".join(lines)

@@ -112,8 +112,10 @@ def _check(file: str, found: ModelKind) -> None:
     # IC-Light's differences are told from a whole model by their values, later.
     if found.role not in ("checkpoint", "UNet", "IC-Light delta"):
         facts = kind_facts(found.kind)
-        use = f": use the node {facts.node}" if facts.node else ""
-        raise ValueError(f"Expected a diffusion model, but {file} is {facts.title}{use}.")
+        raise ValueError(
+            f"Expected a diffusion model, but {file} is {facts.title}"
+            + (f": use the node {facts.node}." if facts.node else ".")
+        )
     if found.kind == "zero123" and "cc_projection.weight" not in header.shapes:
         raise ValueError(
             f"{file} is a Zero123 UNet without its projection: load the whole checkpoint instead."

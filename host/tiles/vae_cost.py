@@ -66,16 +66,16 @@ def vae_report(vae: Any, costs: Sequence[StageCost], auto: int) -> str:
     sizes = [(cost.height, cost.width) for cost in costs if cost not in tiled]
     sizes += [(plan_tile(*cost.tiling.largest(auto)),) * 2 for cost in tiled]
     memory = max(_decode_memory(vae, *size) for size in sizes) + vae.patcher.model_size()
-    line = f"VAE: about {memory / 2**30:.1f} GiB, weights included"
-    if tiled:
-        largest = max(tiled, key=lambda cost: cost.height * cost.width)
-        count = sum(2 * len(_layout(vae, cost, auto)) for cost in tiled)
-        kept = working_memory(vae, largest.height, largest.width)
-        line += (
-            f", in {count} tiles of at most {plan_tile(*largest.tiling.largest(auto))} px, and "
-            f"{kept / 2**30:.1f} GiB of features on the device, in RAM or on disk"
-        )
-    return line + "."
+    if not tiled:
+        return f"VAE: about {memory / 2**30:.1f} GiB, weights included."
+    largest = max(tiled, key=lambda cost: cost.height * cost.width)
+    count = sum(2 * len(_layout(vae, cost, auto)) for cost in tiled)
+    kept = working_memory(vae, largest.height, largest.width)
+    return (
+        f"VAE: about {memory / 2**30:.1f} GiB, weights included, in {count} tiles of at most "
+        f"{plan_tile(*largest.tiling.largest(auto))} px, and {kept / 2**30:.1f} GiB of features on the device, "
+        "in RAM or on disk."
+    )
 
 
 def _in_tiles(vae: Any, cost: StageCost, auto: int) -> bool:

@@ -6,6 +6,7 @@ import { whileInGraph } from "./lifetime.js";
 import { needsOf } from "./model_needs.js";
 import { fileOf, loadersOf } from "./models.js";
 import { addElement } from "./mount.js";
+import { inWords } from "./server_words.js";
 import { isConnected, pathTo, widgetValue } from "./source.js";
 import { watch } from "./watch.js";
 import { shareWheel } from "./wheel.js";
@@ -70,7 +71,7 @@ export function addModelBadge(node) {
   function draw() {
     if (!told) return;
     root.classList.toggle("isi-wrong", Boolean(told.error));
-    body.replaceChildren(...(told.error ? [element("p", {}, told.error)] : lines(told, needs)));
+    body.replaceChildren(...(told.error ? [element("p", {}, inWords(told.error))] : lines(told, needs)));
     node.setDirtyCanvas?.(true, true);
   }
 
@@ -109,10 +110,10 @@ function lines(told, { rows, connect }) {
   const chips = told.kinds.map(({ name }) => element("b", { className: "isi-badge-kind" }, name));
   const head = element("div", { className: "isi-badge-head" }, ...chips.flatMap((chip, i) => (i ? [" | ", chip] : [chip])));
   if (told.channels) head.append(channelBar(told), element("span", {}, say("badge.channels", { count: told.channels })));
-  const known = [told.family, told.layout, told.role].filter((text) => text !== "unknown");
+  const known = [told.family, told.layout, told.role].filter((text) => text !== "unknown").map(inWords);
   const made = [head];
   if (known.length) made.push(element("div", { className: "isi-badge-family" }, known.join(" · ")));
-  made.push(...told.notes.map((note) => element("p", {}, note)));
+  made.push(...told.notes.map((note) => element("p", {}, inWords(note))));
   const ambiguous = told.kinds.length > 1;
   if (ambiguous) made.push(hint("isi-badge-missing", say("badge.ambiguous")));
   made.push(...rows.map(needRow));

@@ -1,0 +1,66 @@
+/**
+ * What the server says, in the language of the page: errors, what it tells on a node, reports and tables. Python speaks
+ * English; sentences/<language>.json has its sentences as templates, and each message is changed before the page's
+ * own listeners see it.
+ */
+import { api } from "../../../scripts/api.js";
+import { app } from "../../../scripts/app.js";
+import { nodeAt } from "./jobs.js";
+import { translator } from "./sentences.js";
+
+const LANGUAGES = ["ko", "zh"];
+const translators = {};
+const loading = {};
+
+const language = () => app.extensionManager.setting.get("Comfy.Locale");
+
+async function load(chosen) {
+  const answer = await fetch(new URL(`./sentences/${chosen}.json`, import.meta.url));
+  if (answer.ok) translators[chosen] = translator(await answer.json());
+}
+
+/** Fetches the sentences of the page's language, once; in English there are none. A page without them is in English. */
+function loadSentences() {
+  const chosen = language();
+  if (!LANGUAGES.includes(chosen)) return Promise.resolve();
+  return (loading[chosen] ??= load(chosen).catch(() => delete loading[chosen]));
+}
+
+/** A text of the server in the language of the page; as it is where that has no translation. */
+export const inWords = (text) => translators[language()]?.(text) ?? text;
+
+/** Changes what a refused prompt says of its nodes: `script - Script, line 1, ...`, the input before the dash. */
+function sayErrors(answer) {
+  for (const { errors } of Object.values(answer?.node_errors ?? {})) {
+    for (const error of errors ?? []) {
+      const [input, ...said] = String(error.details ?? "").split(" - ");
+      if (said.length) error.details = `${input} - ${inWords(said.join(" - "))}`;
+    }
+  }
+}
+
+function sayText({ output, display_node: id, node }) {
+  const isOurs = nodeAt(id ?? node)?.comfyClass?.startsWith("ISI_");
+  if (isOurs && Array.isArray(output?.text)) output.text = output.text.map(inWords);
+}
+
+/** Says what comes from now on in the page's language; the sentences are there before a run can say any. */
+export async function followServer() {
+  const first = { capture: true }; // before the page's own listeners, though they were added earlier
+  api.addEventListener("execution_error", ({ detail }) => void (detail.exception_message = inWords(detail.exception_message)), first);
+  api.addEventListener("progress_text", ({ detail }) => void (detail.text = inWords(detail.text)), first);
+  api.addEventListener("executed", ({ detail }) => sayText(detail), first);
+  const queue = api.queuePrompt;
+  api.queuePrompt = async function (...given) {
+    await loadSentences();
+    try {
+      const answer = await queue.apply(this, given);
+      sayErrors(answer);
+      return answer;
+    } catch (error) {
+      sayErrors(error.response);
+      throw error;
+    }
+  };
+  await loadSentences();
+}
