@@ -38,7 +38,7 @@ UNSAID_CALLS = re.compile(
 """Calls whose texts no one is shown here: locales/ has those of the schemas."""
 UNSAID = frozenset({
     "Hiragino Sans GB.ttc", "SD3 or Flux", "PEFT or diffusers", "Flux or Hunyuan Video", "left to right",
-    "str | Wildcard | Choice", "one for all", "mean and contrast", "ISI/concat models", "files of negative",
+    "one for all", "mean and contrast", "files of negative",
     "ic[-_ ]?light.*(merged|full|checkpoint)", "pix2pix|ip2p|instruct|cosxl[-_ ]?edit",
     "can't allocate memory", "not enough memory", "Storage size calculation overflowed",
     "{0}, strength {1}, {2}", "upscale {0}/{1}: {2} x {3}",
@@ -113,6 +113,8 @@ def _is_sentence(template: str) -> bool:
     """Whether a text is words for people: three words, an article and a word, or a word and a hole."""
     if re.match(r"(?:an?|the) [\w{]", template):
         return True
+    if re.fullmatch(r"\w+(?: \| \w+)+", template):
+        return False  # a type
     words = re.findall(r"(?<![\w_{])[A-Za-z][A-Za-z'-]+(?![\w_}(=])", " ".join(literals(template)))
     names = re.findall(r"\w+_\w+", template)
     blank = any(
@@ -151,12 +153,9 @@ class _Collector(ast.NodeVisitor):
     def visit_Module(self, node: ast.Module) -> None:
         """What a schema names is in locales/, and what is a label goes into a plan."""
         for each in ast.walk(node):
-            if (
-                isinstance(each, ast.keyword)
-                and each.arg in ("tooltip", "default")
-                and isinstance(each.value, ast.Name)
-            ):
-                self.schema.add(each.value.id)
+            shown = isinstance(each, ast.keyword) and each.arg in ("tooltip", "default")
+            if shown or (isinstance(each, ast.Call) and ast.unparse(each.func) == "io.Schema"):
+                self.schema |= {name.id for name in ast.walk(each) if isinstance(name, ast.Name)}
         self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> None:

@@ -73,8 +73,8 @@ def vae_report(vae: Any, costs: Sequence[StageCost], auto: int) -> str:
     kept = working_memory(vae, largest.height, largest.width)
     return (
         f"VAE: about {memory / 2**30:.1f} GiB, weights included, in {count} tiles of at most "
-        f"{plan_tile(*largest.tiling.largest(auto))} px, and {kept / 2**30:.1f} GiB of features on the device, "
-        "in RAM or on disk."
+        f"{plan_tile(*largest.tiling.largest(auto))} px, and {kept / 2**30:.1f} GiB of features on the "
+        "device, in RAM or on disk."
     )
 
 

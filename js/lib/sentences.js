@@ -105,7 +105,7 @@ export function translator(table) {
     if (words.has(title)) return `${words.get(title)} (${details.split(", ").map((each) => whole(each, 1, depth) ?? each).join(", ")})`;
     for (const joint of joints) {
       const parts = text.split(joint);
-      const said = parts.map((part) => (part === text ? null : whole(part, 1, depth) ?? (/^[a-z][a-z_]*$/.test(part) ? part : null)));
+      const said = parts.map((part) => (part === text ? null : whole(part, 1, depth) ?? (/^[a-z][a-z_]*( \d+)?$/.test(part) ? part : null)));
       if (!said.includes(null)) return said.join(words.get(joint));
     }
     return counted(text, depth);
