@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from isi.core.language.choices import ChoiceError, draw, read_choices
+from isi.core.language.prompts import chunks, read_prompt
 from isi.core.language.script import ScriptError, parse
+from isi.core.language.wildcards import WildcardFiles
 from isi.core.loop.lens import Chain, Masked, Resize
 from isi.core.loop.plan import Extra, Plan, Step
 from isi.core.models.detect import detect
@@ -246,6 +249,9 @@ PIECES = [
     "＠",
     "\n",
     "*100000",
+    "|",
+    "$$",
+    '@negative="',
     "\0",
 ]
 
@@ -256,6 +262,39 @@ def scripts(rng: random.Random) -> None:
         parse(text)
     except ScriptError as error:
         assert error.reason and error.line >= 1 and error.column >= 1
+
+
+MARKS = [
+    *"[](){}|:;\\ ",
+    "AND",
+    " BREAK ",
+    "<lora:a:1>",
+    "<lora:",
+    ">",
+    ".5",
+    "3",
+    "$$",
+    "::",
+    "__",
+    "a",
+    "猫",
+    '"',
+]
+
+
+def prompts(rng: random.Random) -> None:
+    text = "".join(rng.choice(MARKS) for _ in range(rng.choice((1, 5, 30, 300))))
+    try:
+        draw(read_choices(text), 1, "x", WildcardFiles(()))
+    except ChoiceError as error:
+        assert error.reason and 0 <= error.offset <= len(text)
+    try:
+        prompt = read_prompt(text)
+    except ScriptError as error:
+        assert error.reason and error.line >= 1 and error.column >= 1
+        return
+    for said in prompt.by_step(3):
+        assert all(len("".join(chunks(part))) <= len(text) for part, _ in said.parts)
 
 
 ENTRY_KEY = "ab" * 16
@@ -314,4 +353,5 @@ TARGETS: dict[str, Callable[[random.Random], None]] = {
     "plans": plans,
     "entries": entries,
     "scripts": scripts,
+    "prompts": prompts,
 }

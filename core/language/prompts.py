@@ -100,8 +100,12 @@ class Prompt:
     @property
     def plain(self) -> bool:
         """Whether it is one text, the same at every step, and without a LoRA."""
-        (nodes, weight), *more = self.parts
-        return not more and weight == 1 and all(isinstance(node, str) for node in nodes)
+        return not self.summed and all(isinstance(node, str) for node in self.parts[0][0])
+
+    @property
+    def summed(self) -> bool:
+        """Whether it is a sum of weighted parts."""
+        return [weight for _, weight in self.parts] != [1]
 
     @property
     def text(self) -> str:

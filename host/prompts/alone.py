@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...core.language.prompts import Edit, Lora, Prompt, Swap, Tag, read_prompt
 from .loras import Loras
-from .speak import Spoken, check_names, encode_text, read_negative, speak
+from .speak import Spoken, check_names, encode_text, read_negative, speak, with_hooks
 
 
 def read_checked(text: str, where: str, model: Any, clip: Any, loras: Loras) -> Prompt:
@@ -43,14 +43,13 @@ def conditioning(text: str, clip: Any, model: Any = None, sigmas: Tensor | None 
         return encode_text(loras.on_clip(acting, clip), piece)
 
     timed = any(isinstance(node, Edit | Swap) for node in prompt.nodes())
-    summed = len(prompt.parts) > 1 or prompt.parts[0][1] != 1
-    if model is None and (summed or (timed and sigmas is not None)):
+    if model is None and (prompt.summed or (timed and sigmas is not None)):
         raise ValueError(
             "This prompt has steps or parts (AND), which the model must heed: connect a MODEL to ISI Prompt, "
             "and its model output to the sampler."
         )
     if sigmas is None and timed:
-        if summed:
+        if prompt.summed:
             raise ValueError(
                 "This prompt has parts (AND) that change: connect the sampler's SIGMAS to ISI Prompt."
             )
@@ -68,12 +67,12 @@ def _by_share(prompt: Prompt, model: Any, loras: Loras, encode: Any) -> Spoken:
         )
     found: list = []
     for start, end, said in prompt.by_share():
-        group = comfy.hooks.HookGroup() if said.loras else None
+        group = comfy.hooks.HookGroup()
         for lora in said.loras:
             group.add(loras.hook(lora))
         ((text, _),) = said.parts
         piece = comfy.hooks.set_timesteps_for_conditioning(encode(text, said.loras), (start, end))
-        found += comfy.hooks.set_hooks_for_conditioning(piece, group)
+        found += with_hooks(piece, group) if said.loras else piece
     return Spoken(model, found, [])
 
 

@@ -164,11 +164,12 @@ def _calc_cond_batch(executor, model, conds, x_in, timestep, model_options):
             owners.append([(len(lists), 1.0)])
             lists.append(cond)
             continue
-        shared = [one for one in cond if PART not in one]
+        several = cond or ()
+        shared = [one for one in several if PART not in one]
         owners.append([])
         for index, weight in sorted(weights.items()):
             owners[-1].append((len(lists), weight))
-            lists.append([one for one in cond if PART in one and one[PART][0] == index] + shared)
+            lists.append([one for one in several if PART in one and one[PART][0] == index] + shared)
     found = executor(model, lists, x_in, timestep, model_options)
     without = next((i for i, cond in enumerate(conds) if cond and _is_negative(cond, clock)), None)
     if without is None:

@@ -24,7 +24,7 @@ class Loras:
     """The files that are needed, each read once."""
 
     _files: dict[str, tuple[dict, Any]] = field(default_factory=dict)
-    _clones: dict[tuple, Any] = field(default_factory=dict)
+    _clones: dict[str, tuple] = field(default_factory=dict)
 
     def check(self, loras: Iterable[Lora], model: Any, clip: Any) -> None:
         """Raises ValueError for a LoRA that is missing or was made for another model."""
@@ -61,7 +61,7 @@ class Loras:
             self._clones[kind] = (tuple(loras), id(start)), made, start
         return made
 
-    def hook(self, lora: Lora) -> comfy.hooks.WeightHook:
+    def hook(self, lora: Lora) -> comfy.hooks.Hook:
         """The host's hook that puts `lora` on the model while conditioning with it is sampled."""
         (hook,) = comfy.hooks.create_hook_lora(
             comfy.lora_convert.convert_lora(self._read(lora.name)[0]), lora.model, 0.0
@@ -71,7 +71,8 @@ class Loras:
     def _read(self, name: str) -> tuple[dict, Any]:
         path = find(name)
         if path not in self._files:
-            self._files[path] = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
+            weights, notes = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
+            self._files[path] = weights, notes
         return self._files[path]
 
 
@@ -105,9 +106,9 @@ def _check_fit(name: str, weights: dict, model: Any, clip: Any) -> None:
         )
     state = model.model.state_dict() | clip.cond_stage_model.state_dict()
     for key, patch in found.items():
-        up, down = (getattr(patch, "weights", None) or (None, None))[:2]
         if not isinstance(key, str) or key not in state or getattr(patch, "name", "") != "lora":
             continue
+        up, down = patch.weights[:2]
         rows, columns = state[key].shape[0], math.prod(state[key].shape[1:])
         if patch.weights[5] is None and (up.shape[0] != rows or down[0].numel() != columns):
             raise ValueError(

@@ -31,7 +31,7 @@ Encode = Callable[[str, tuple[Lora, ...]], list]
 def read_negative(text: str, where: str = "Negative") -> Prompt:
     """A negative prompt. Raises ScriptError, and for AND too: there is no sum of what to avoid."""
     prompt = read_prompt(text, where)
-    if len(prompt.parts) > 1 or prompt.parts[0][1] != 1:
+    if prompt.summed:
         at = text.index("AND")
         reason = "A negative prompt has one part: write AND with a weight below 0 into the prompt instead."
         raise ScriptError(text, at, "and_in_negative", reason, where)
@@ -67,7 +67,6 @@ def speak(
     for step, pair in enumerate(said):
         spans.setdefault(pair, []).append(step)
     hooks = {} if always else _hooks(acting, loras)
-    summed = len(prompt.parts) > 1 or prompt.parts[0][1] != 1
     positive, without = [], []
     for (ours, theirs), at in spans.items():
         on = acting[at[0]]
@@ -75,13 +74,19 @@ def speak(
         for into, one in ((positive, ours), (without, theirs)):
             for index, (text, weight) in enumerate(one.parts):
                 conditioning = encode(text, on)
-                if summed and into is positive:
+                if prompt.summed and into is positive:
                     conditioning = as_part(conditioning, index, weight)
                 if len(spans) > 1:
                     conditioning = only_at(conditioning, at, sigmas)
-                into += comfy.hooks.set_hooks_for_conditioning(conditioning, group)
+                into += conditioning if group is None else with_hooks(conditioning, group)
     model = loras.on_model(always, model)
-    return Spoken(patch(model, summed) if summed or len(spans) > 1 else model, positive, without)
+    heeds = prompt.summed or len(spans) > 1
+    return Spoken(patch(model, prompt.summed) if heeds else model, positive, without)
+
+
+def with_hooks(conditioning: list, group: comfy.hooks.HookGroup) -> list:
+    """`conditioning` with the hooks of `group` besides its own."""
+    return comfy.hooks.set_hooks_for_conditioning(conditioning, group)
 
 
 def _union(first: Sequence[Lora], second: Sequence[Lora]) -> tuple[Lora, ...]:
@@ -93,10 +98,10 @@ def _hooks(acting: Sequence[tuple[Lora, ...]], loras: Loras) -> dict[tuple[Lora,
     single = {lora: loras.hook(lora) for lora in dict.fromkeys(lora for one in acting for lora in one)}
     groups: dict[tuple[Lora, ...], Any] = {}
     for one in dict.fromkeys(acting):
-        group = comfy.hooks.HookGroup() if one else None
+        group = comfy.hooks.HookGroup()
         for lora in one:
             group.add(single[lora])
-        groups[one] = group
+        groups[one] = group if one else None
     return groups
 
 

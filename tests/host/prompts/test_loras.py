@@ -1,7 +1,10 @@
 """LoRAs of a prompt: as the host's own loader puts them, for a step or a part of it, and gone afterwards."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from isi.core.loop.plan import Plan
 
 from ..harness import Failed
 from ..tiny import tiny_clip, tiny_model
@@ -126,7 +129,10 @@ def test_the_key_knows_a_lora_by_its_content(bench, picture, loras):
 
 
 WRONG = [
-    ("a <lora:inc:1>", "line 1, column 3: There is no LoRA 'inc' in the folders of LoRAs. Near: ink"),
+    (
+        "a <lora:inc:1>",
+        "Prompt of step 2, line 1, column 3: There is no LoRA 'inc' in .* Near: ink",
+    ),
     ("a [<lora:twice:1>:3]", "line 1, column 4: Several LoRAs are called 'twice'"),
     ("a <lora:ink:x>", "line 1, column 3: A LoRA's strength is a number"),
     ("a <lora:wide:1>", "The LoRA 'wide' was made for another model: its .* and this model .SD15. has"),
@@ -150,7 +156,10 @@ def test_what_is_wrong_is_said_before_anything_is_sampled(bench, picture, loras,
     save_file({"transformer.blocks.0.attn.to_q.lora_A.weight": torch.zeros(2, 4)}, path)
     seen = Seen(bench.model)
     with pytest.raises(Failed, match=says):
-        bench.run(bench.plan("first; " + text), image=picture, model=seen.model)
+        # As a plan from elsewhere: ISI Script would have said it when the graph was queued.
+        steps = bench.plan("first; second").steps
+        plan = Plan((steps[0], replace(steps[1], prompt=text)))
+        bench.run(plan, image=picture, model=seen.model)
     assert not seen.calls
 
 
