@@ -8,7 +8,7 @@ from ..core.loop.schedule import parse_denoise
 from ..core.plans.upscale import BICUBIC, Upscale, target_size, upscale_plan
 from ..core.tiles.blend import TILE_BLENDS
 from ..core.tiles.demofusion import DemoFusion
-from ..core.tiles.tiling import ORIGINS, WRAPS, Tiling
+from ..core.tiles.tiling import ORIGINS, WRAPS, Origin, Tiling
 from ..host.models.upscale_models import upscaler_names
 from ..host.tiles.cost import estimate
 from ..host.tiles.tiled import TiledHandler, patch_tiled
@@ -215,7 +215,7 @@ class UpscaleNode(io.ComfyNode):
     def execute(
         cls, image, prompt, factor, width, height, stages, denoise, steps, cfg, seed, tile_size, overlap,
         blend, shift_grid, wrap, tile_batch, demofusion, skip_residual, dilated_sampling, blur, skip_flat,
-        allow_gigapixel, tile_height=0, origin="canvas", model_name=BICUBIC,
+        allow_gigapixel, tile_height=0, origin: Origin = "canvas", model_name=BICUBIC,
     ) -> io.NodeOutput:  # fmt: skip
         size = image.shape[1], image.shape[2]
         target = target_size(*size, factor, height, width, allow_gigapixel)

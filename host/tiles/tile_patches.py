@@ -206,8 +206,8 @@ def _swapped(patch: Any, copies: dict[int, Any]) -> Any:
     if isinstance(patch, MethodType) and id(patch.__self__) in copies:
         return MethodType(patch.__func__, copies[id(patch.__self__)])
     if id(getattr(patch, "patch", None)) in copies:
-        swapped = copy.copy(patch)
-        swapped.patch = copies[id(patch.patch)]
+        swapped: Any = copy.copy(patch)
+        swapped.patch = copies[id(swapped.patch)]
         return swapped
     return patch
 
@@ -260,5 +260,5 @@ def _picture_size(tensor: Tensor, size: tuple[int, int], ratio: int) -> tuple[in
 def _name(patch: Any) -> str:
     while isinstance(patch, tuple | list | dict) and patch:
         patch = [*patch.values()][0] if isinstance(patch, dict) else patch[-1]
-    named = patch if hasattr(patch, "__qualname__") else type(patch)
-    return named.__qualname__.split(".<locals>")[0]
+    named: str = getattr(patch, "__qualname__", type(patch).__qualname__)
+    return named.split(".<locals>")[0]
