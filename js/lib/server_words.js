@@ -44,13 +44,25 @@ function sayText({ output, display_node: id, node }) {
   if (isOurs && Array.isArray(output?.text)) output.text = output.text.map(inWords);
 }
 
-/** Says what comes from now on in the page's language; the sentences are there before a run can say any. */
+/** What is changed in the messages of each kind. */
+const SAID = {
+  execution_error: (detail) => void (detail.exception_message = inWords(detail.exception_message)),
+  progress_text: (detail) => void (detail.text = inWords(detail.text)),
+  executed: sayText,
+};
+
+/**
+ * Says what comes from now on in the page's language; the sentences are there before a run can say any.
+ *
+ * The page adds its listeners before it loads extensions, and copies out of an error at once: only what hands the
+ * messages out comes before them. Nothing but texts is changed.
+ */
 export async function followServer() {
-  const first = { capture: true }; // before the page's own listeners, though they were added earlier
-  api.addEventListener("execution_error", ({ detail }) => void (detail.exception_message = inWords(detail.exception_message)), first);
-  api.addEventListener("progress_text", ({ detail }) => void (detail.text = inWords(detail.text)), first);
-  api.addEventListener("executed", ({ detail }) => sayText(detail), first);
-  const queue = api.queuePrompt;
+  const { dispatchCustomEvent: dispatch, queuePrompt: queue } = api;
+  api.dispatchCustomEvent = function (type, detail) {
+    if (detail) SAID[type]?.(detail);
+    return dispatch.call(this, type, detail);
+  };
   api.queuePrompt = async function (...given) {
     await loadSentences();
     try {
