@@ -91,6 +91,10 @@ class Conditioner:
         """All that the result depends on (models, tensors, numbers); `host.keys` hashes it."""
         raise NotImplementedError
 
+    def encode(self, clip: Any, text: str) -> list | None:
+        """CONDITIONING of a step's text, for a conditioner that encodes it in its own way (else None)."""
+        return None
+
     def condition(self, moment: Moment) -> Moment:
         """The moment with its model, conditioning or latent changed."""
         raise NotImplementedError

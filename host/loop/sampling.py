@@ -101,7 +101,7 @@ class StepSampler:
     progress: Progress
     _loras: Loras = field(default_factory=Loras)
     _last_use: dict[str, int] = field(default_factory=dict)
-    _encoded: dict[tuple[str, tuple[Lora, ...]], list] = field(default_factory=dict)
+    _encoded: dict[tuple[str, tuple[Lora, ...], bool], list] = field(default_factory=dict)
     _recent: tuple[set, set] = field(default_factory=lambda: (set(), set()))
 
     def check(self, picture: Tensor | None) -> None:
@@ -193,7 +193,8 @@ class StepSampler:
         self._recent = self._recent[1], set()
         prompt, negative = read_prompt(step.prompt), read_negative(self._negative(step))
         if prompt.plain and negative.plain:
-            ours, theirs = (self._encode(index, text) for text in (prompt.text, negative.text))
+            ours = self._encode(index, prompt.text)
+            theirs = self._encode(index, negative.text, negative=True)
             return Moment(index, step, self.models.model, vae, ours, theirs, start, pixels)
         said = speak(
             self.models.model, self._loras, prompt, negative,
@@ -220,15 +221,21 @@ class StepSampler:
         """The negative prompt of a step: its own, or the run's."""
         return self.sampling.negative if step.negative is None else step.negative
 
-    def _encode(self, index: int, text: str, loras: tuple[Lora, ...] = ()) -> list:
-        key = text, loras
+    def _encode(self, index: int, text: str, loras: tuple[Lora, ...] = (), negative: bool = False) -> list:
+        encoders = [] if negative else [one.encode for one in chain(self.models.conditioner)]
+        key = text, loras, negative and self.models.conditioner is not None
         self._recent[1].add(key)
         if key not in self._encoded:
             later = self.plan.steps[index:]
-            kept = {(t, ()) for step in later for t in (step.prompt, self._negative(step))}
+            texts = {text for step in later for text in (step.prompt, self._negative(step))}
+            kept = {known for known in self._encoded if known[0] in texts and not known[1]}
             kept |= self._recent[0] | self._recent[1]
             self._encoded = {known: made for known, made in self._encoded.items() if known in kept}
-            self._encoded[key] = encode_text(self._loras.on_clip(loras, self.models.clip), text)
+            clip = self._loras.on_clip(loras, self.models.clip)
+            own = (encode(clip, text) for encode in encoders)
+            self._encoded[key] = next((one for one in own if one is not None), None) or encode_text(
+                clip, text
+            )
         return self._encoded[key]
 
 

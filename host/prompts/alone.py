@@ -39,7 +39,7 @@ def conditioning(text: str, clip: Any, model: Any = None, sigmas: Tensor | None 
     if prompt.plain:
         return Spoken(model, encode_text(clip, prompt.text), [])
 
-    def encode(piece: str, acting: tuple[Lora, ...]) -> list:
+    def encode(piece: str, acting: tuple[Lora, ...], negative: bool = False) -> list:
         return encode_text(loras.on_clip(acting, clip), piece)
 
     timed = any(isinstance(node, Edit | Swap) for node in prompt.nodes())
@@ -90,7 +90,7 @@ class ComposeGuider(comfy.samplers.CFGGuider):
         """The host's own, after the prompts were made for these steps."""
         made: dict[tuple, list] = {}
 
-        def encode(piece: str, acting: tuple[Lora, ...]) -> list:
+        def encode(piece: str, acting: tuple[Lora, ...], negative: bool) -> list:
             if (piece, acting) not in made:
                 made[piece, acting] = encode_text(self.loras.on_clip(acting, self.clip), piece)
             return made[piece, acting]

@@ -24,8 +24,8 @@ class Spoken:
     negative: list
 
 
-Encode = Callable[[str, tuple[Lora, ...]], list]
-"""Makes CONDITIONING of a text, with LoRAs on the text encoder."""
+Encode = Callable[[str, tuple[Lora, ...], bool], list]
+"""Makes CONDITIONING of a text, with LoRAs on the text encoder; True for a negative."""
 
 
 def read_negative(text: str, where: str = "Negative") -> Prompt:
@@ -73,7 +73,7 @@ def speak(
         group = None if always else hooks[on]
         for into, one in ((positive, ours), (without, theirs)):
             for index, (text, weight) in enumerate(one.parts):
-                conditioning = encode(text, on)
+                conditioning = encode(text, on, into is without)
                 if prompt.summed and into is positive:
                     conditioning = as_part(conditioning, index, weight)
                 if len(spans) > 1:

@@ -27,7 +27,7 @@ ROOMS = {
         "loop": {"keys", "prompts"},
         "models": {"loop"},
         "tiles": {"loop", "models"},
-        "conditioning": {"loop", "models"},
+        "conditioning": {"loop", "models", "prompts"},
     },
 }
 FILES_OF_A_ROOM = 12
