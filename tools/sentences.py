@@ -51,7 +51,7 @@ WORDS = frozenset({
     "The repeat *", "more", "model", "video model", "text encoder", "vision encoder", "model patch",
     "unknown", "file name", "metadata", "RAM", "image", "mask", "depth", "background", "picture",
     "sampler", "scheduler", "top", "bottom", "left", "right", "#", "steps", "cfg", "denoise", "seed",
-    "prompt", "stage", "tiles", "tile", "calls", "work", " and ", " or ", ", ", "channels: {0}",
+    "prompt", "stage", "tiles", "tile", "calls", "work", " and of ", " and ", " or ", ", ", "channels: {0}",
     "connect: {0}", "kind: {0}",
 })  # fmt: skip
 """Texts of one or two words that stand in the holes of sentences, or over the columns of a table."""

@@ -112,7 +112,7 @@ def run_plan(request: Request, extras: Extras, notes: Mapping[str, str]) -> Resu
         log.info("%s is made from its first step on, since this changed: %s", run.name, "; ".join(again))
     run = replace(run, changed=again)
     if notice := sampler.notice():
-        say_on_node(f"{run.name}: {notice}.")
+        say_on_node(notice)
     reporter = Reporter(run, plan, counts, progress, notes, environment)
     sweep_leftovers(run)
     reporter.save_run(run)

@@ -137,7 +137,7 @@ class StepSampler:
             return ""
         return (
             f"cfg {largest:g} burns pictures of this model, which was distilled for guidance: set cfg to 1, "
-            "and its guidance with FluxGuidance"
+            "and its guidance with FluxGuidance."
         )
 
     def _hold(self, needs: Iterable[Needs | None], has_picture: bool) -> None:

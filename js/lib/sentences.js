@@ -73,7 +73,7 @@ export function translator(table) {
     else words.set(parsed.literals[0], said.literals[0]);
   }
   templates.sort((one, other) => other.size - one.size);
-  const joints = [" and ", " or ", ", "].filter((joint) => words.has(joint));
+  const joints = [" and of ", " and ", " or ", ", "].filter((joint) => words.has(joint));
 
   /**
    * The translation of a whole text, null where there is none. Of templates with under `least` letters of their own none
@@ -101,14 +101,23 @@ export function translator(table) {
     if (found !== null) return found;
     const lines = text.split("\n");
     if (lines.length > 1) return lines.map((line) => whole(line, LEAST, depth) ?? line).join("\n");
-    const [title, details] = text.endsWith(")") ? [text.slice(0, text.lastIndexOf(" (")), text.slice(text.lastIndexOf(" (") + 2, -1)] : [];
-    if (words.has(title)) return `${words.get(title)} (${details.split(", ").map((each) => whole(each, 1, depth) ?? each).join(", ")})`;
+    const title = titled(text, depth);
+    if (title !== null) return title;
     for (const joint of joints) {
       const parts = text.split(joint);
-      const said = parts.map((part) => (part === text ? null : whole(part, 1, depth) ?? (/^[a-z][a-z_]*( \d+)?$/.test(part) ? part : null)));
+      const said = parts.map((part) => (part === text ? null : whole(part, 1, depth) ?? titled(part, depth) ?? (/^[a-z][a-z_]*( \d+)?$/.test(part) ? part : null)));
       if (!said.includes(null)) return said.join(words.get(joint));
     }
     return counted(text, depth);
+  }
+
+  /** `an inpainting model (SD1, 9 input channels)`: a name of ours with details. */
+  function titled(text, depth) {
+    const at = text.endsWith(")") ? text.lastIndexOf(" (") : -1;
+    const title = words.get(text.slice(0, at));
+    if (at < 0 || title === undefined) return null;
+    const details = text.slice(at + 2, -1).split(", ");
+    return `${title} (${details.map((each) => whole(each, 1, depth) ?? each).join(", ")})`;
   }
 
   /** `4 noisy latent + 1 mask`: what channels hold. */

@@ -123,6 +123,23 @@ def test_a_mistake_is_said_in_full_and_its_excerpt_stays(tmp_path, language):
 
 
 @languages
+def test_what_a_user_wrote_stays_in_its_quotes(tmp_path, language):
+    table = translations(language)
+    template, name = "{0!r} is no name of a run.", "vae to the node KSampler, and it is a folder"
+    assert page(tmp_path, language, [template.format(name)]) == [table[template].format(name)]
+
+
+@languages
+def test_several_things_of_ours_in_a_hole_are_each_said(tmp_path, language):
+    table = translations(language)
+    words = "a LoRA", "an inpainting model"
+    asked = f"Holds names of {words[0]} and of {words[1]} (SD1, 9 input channels)."
+    channels = table["{0} input channels"].format(9)
+    both = table[" and of "].join([table[words[0]], f"{table[words[1]]} (SD1, {channels})"])
+    assert page(tmp_path, language, [asked]) == [table["Holds names of {0}."].format(both)]
+
+
+@languages
 def test_each_line_of_what_a_model_is_has_letters_of_the_language(tmp_path, language):
     texts = [report(ModelKind(name, facts.channels, family="SD1")) for name, facts in KINDS.items()]
     left = [
