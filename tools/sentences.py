@@ -46,7 +46,7 @@ UNSAID = frozenset({
 })  # fmt: skip
 """Names, patterns, options of widgets, labels of a plan or a table, and other programs' own words."""
 WORDS = frozenset({
-    "Script", "Negative", "noisy latent", "nothing more", "mask at latent size, 1 = paint",
+    "Script", "Negative", "The prompt", "noisy latent", "nothing more", "mask at latent size, 1 = paint",
     "something long", "none yet", "nothing is masked", "nothing to do", "is a folder", "was not found",
     "The repeat *", "more", "model", "video model", "text encoder", "vision encoder", "model patch",
     "unknown", "file name", "metadata", "RAM", "image", "mask", "depth", "background", "picture",

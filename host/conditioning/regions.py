@@ -63,9 +63,10 @@ class RegionConditioner(Conditioner):
     def _count(self, text: str, what: str) -> tuple[str, ...]:
         pieces = chunks(text)
         if len(pieces) != self.parts:
-            first = " after one for the whole picture" if self.base > 0 else ""
+            count = len(self.masks)
+            expected = f"{count} after one for the whole picture" if self.base > 0 else str(count)
             raise ValueError(
-                f"{what} has {len(pieces)} parts, and ISI Regions expects {len(self.masks)}{first}: write "
+                f"{what} has {len(pieces)} parts, and ISI Regions expects {expected}: write "
                 "BREAK between them, or change the ratios."
             )
         return pieces
