@@ -20,7 +20,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,6 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 from ...core.loop.room import need_room
 from ...core.tiles.group_stats import GroupStats, normalise
 from ...core.tiles.tiles import Axis, TileLayout, fit_layout
-from ..loop.sampling import a_picture_each
 from ..loop.scratch import Scratch
 
 log = logging.getLogger("isi")
@@ -281,13 +279,13 @@ def decode(vae: Any, latent: Tensor, tile: int, overlap: int, shown: bool = True
 def encode(vae: Any, pixels: Tensor, tile: int, overlap: int, shown: bool = True) -> Tensor:
     """The latent of pictures `[B, H, W, C]`, encoded in tiles of at most `tile` pixels.
 
-    Cropped to the VAE's multiple and to its channels as the host does. `overlap`, `shown` as in `decode`.
+    Cropped to the VAE's multiple and to its channels as the host does. `overlap`, `shown` as in `decode`. To
+    a video's VAE a batch is the frames of one video, as in the host's VAEEncodeTiled.
     """
     if tile >= max(pixels.shape[1:3]):
-        return a_picture_each(vae, vae.encode, pixels)
+        return vae.encode(pixels)
     if not is_exact(vae):
-        of_host = partial(vae.encode_tiled, tile_x=tile, tile_y=tile, overlap=min(overlap, tile // 4))
-        return a_picture_each(vae, of_host, pixels)
+        return vae.encode_tiled(pixels, tile_x=tile, tile_y=tile, overlap=min(overlap, tile // 4))
     pixels = vae.vae_encode_crop_pixels(pixels).movedim(-1, 1)
     _load(vae, vae.memory_used_encode((1, pixels.shape[1], tile + 16, tile + 16), vae.vae_dtype))
     engine = vae.first_stage_model
