@@ -86,7 +86,8 @@ def test_both_parsers_read_the_same(page):
         assert len(read["groups"]) == len(wanted.groups), text
         for found, group in zip(read["groups"], wanted.groups, strict=True):
             del found["start"]
-            fields = {key: value for key, value in asdict(group).items() if value is not None}
+            written = {key: value for key, value in asdict(group).items() if not key.endswith("parts")}
+            fields = {key: value for key, value in written.items() if value is not None}
             fields |= {key: str(fields[key]) for key in ("seed", "steps") if key in fields}
             assert found == pytest.approx(fields) if len(fields) == 2 else found == fields, text
 
@@ -105,6 +106,25 @@ def test_shows_steps_weights_and_colours_as_one_types(page, editor):
     assert ["isi-global", "{oil}"] in kinds and ["isi-weight", ":1.3)"] in kinds
     assert ["isi-setting", "@denoise=.4"] in kinds
     assert script_of(page) == "{oil} dawn; (noon:1.3); night @denoise=.4 *2"
+
+
+def test_colours_what_is_drawn_and_what_changes_while_a_step_is_sampled(page, editor):
+    written = {
+        "choice": ["{red|blue}", "__animal__"],
+        "schedule": ["[a:b:.5]", "[c|d]", "<lora:ink:.8>", "AND", "BREAK"],
+        "setting": ['@negative="x; y"', "@sampler=heun"],
+    }
+    text = " ".join(piece for pieces in written.values() for piece in pieces)
+    editor.fill(text)
+    expect(page.page.locator(".isi-script-count")).to_have_text("1 iteration")
+    layer = page.page.locator(".isi-script-layer").first
+    assert layer.text_content() == text + "\n"
+    kinds = layer.locator("span").evaluate_all("all => all.map(e => [e.className, e.textContent])")
+    for kind, pieces in written.items():
+        for piece in pieces:
+            assert [f"isi-{kind}", piece] in kinds
+    editor.fill("[x] [a:b] sand and \\{a|b\\} [u:v:w:1]")
+    assert not layer.locator(".isi-choice, .isi-schedule").count()
 
 
 def test_says_what_is_wrong_and_where(page, editor):
