@@ -88,7 +88,8 @@ class Denoiser(nn.Module):
 
     def __init__(self, kind: str, tokens: Tensor) -> None:
         super().__init__()
-        self.unet = mini.build_unet(kind).diffusion_model
+        # The host freezes what it builds (0.30 does, older ones did not).
+        self.unet = mini.build_unet(kind).diffusion_model.requires_grad_(True)
         self.text = Text(tokens).requires_grad_(False)
 
     def forward(self, x: Tensor, t: Tensor, tokens: Tensor, label: Tensor | None = None) -> Tensor:

@@ -116,6 +116,27 @@ def test_a_stage_goes_on_from_what_is_shipped(tools, tmp_path):
     torch.testing.assert_close(net.unet.state_dict()["out.2.bias"], expected)
 
 
+@pytest.mark.parametrize("kind", ["base", "depth", "upscale-x4"])
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_stage_has_the_whole_network_to_learn(tools, tmp_path, kind, fresh):
+    from isi.host.models import mini
+    from isi.tools.mini import stages
+
+    _, denoiser, _, loop = tools
+    of = loop.Settings(tmp_path, 0, "cpu", 1, 1, simple=False, fresh=fresh)
+    words = mini.read_weights("text")["tokens"].int()
+    torch.save({"ema": stages.shipped("base")}, tmp_path / "base.pt")
+    text = {k: v for k, v in stages.shipped("base").items() if k.startswith("text.")}
+    torch.save({"ema": text}, tmp_path / "text.pt")
+    net = denoiser.Denoiser(kind, words)
+    stages.begin(net, kind, of)
+    still = {name for name, part in net.named_parameters() if not part.requires_grad}
+    time = {name for name in still if "time_embed" in name or "emb_layers" in name}
+    assert all(name.startswith("text.") for name in still - time)
+    # Kinds keep base's, and need not store it again; so it may not move once there are kinds.
+    assert bool(time) == (kind == "depth" or (kind == "base" and not fresh))
+
+
 def test_scenes_of_several_shapes_come_with_their_colours_swapped(tools, tmp_path):
     from isi.tools.mini import stages
 
