@@ -87,7 +87,7 @@ def channels(
 
 
 def base_lessons(of: Settings, tokens: Tokens) -> Lessons:
-    drawn = scenes(of, seed=2, crowded=0.5)
+    drawn = scenes(of, seed=2, crowded=0.3)
     latents = look(of, autoencoder.draw(drawn))
     return Lessons(latents * SCALES["vae"], said(drawn, tokens, 3))
 
