@@ -60,7 +60,11 @@ const SAID = {
 export async function followServer() {
   const { dispatchCustomEvent: dispatch, queuePrompt: queue } = api;
   api.dispatchCustomEvent = function (type, detail) {
-    if (detail) SAID[type]?.(detail);
+    try {
+      if (detail) SAID[type]?.(detail);
+    } catch (error) {
+      console.error("ISI", error); // the message itself must reach the page, whatever becomes of its words
+    }
     return dispatch.call(this, type, detail);
   };
   api.queuePrompt = async function (...given) {
