@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MethodType
 from typing import Any
@@ -134,8 +135,28 @@ def cut_patches(
 
     They lie where the VAE leaves them. Whatever model is loaded stays so.
     """
-    # The host also lists what was deleted meanwhile, as None.
-    loaded = [*filter(None, comfy.model_management.loaded_models(only_currently_used=True))]
+    with _living_models() as loaded:
+        made = _cut(patches, cuts, shape, ratio)
+        comfy.model_management.load_models_gpu(loaded)
+    return made
+
+
+@contextmanager
+def _living_models() -> Iterator[list[Any]]:
+    """Gives the models in use. Meanwhile the host lists none whose patcher is gone: to encode, its patches
+    load again what is listed, and fail at those."""
+    listed = comfy.model_management.current_loaded_models
+    dead = [one for one in listed if one.model is None]
+    listed[:] = [one for one in listed if one.model is not None]
+    try:
+        yield comfy.model_management.loaded_models(only_currently_used=True)
+    finally:
+        listed.extend(dead)
+
+
+def _cut(
+    patches: Sequence[Any], cuts: Sequence[Cut], shape: Sequence[int], ratio: int
+) -> list[dict[int, Any]]:
     made: list[dict[int, Any]] = [{} for _ in cuts]
     for patch in patches:
         holder = HOLDERS[type(patch).__name__]
@@ -156,7 +177,6 @@ def cut_patches(
         for cut, part, copies in zip(cuts, parts, made, strict=True):
             holder.encode(part, [*shape[:-2], *cut.part])
             copies[id(patch)] = part
-    comfy.model_management.load_models_gpu(loaded)
     return made
 
 

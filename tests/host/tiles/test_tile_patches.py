@@ -1,6 +1,7 @@
 """Model patches that hold a picture, in tiles: the host's own classes against each tile done by hand."""
 
 import functools
+import gc
 
 import pytest
 import torch
@@ -228,7 +229,23 @@ def test_supirs_and_animas_patches_are_one_object_wherever_a_tile_meets_them():
     assert model.model.calls and {shape[0] for shape in model.model.calls} == {1}
 
 
-def test_wans_uni3c_video_is_cut_frame_by_frame():
+@pytest.fixture
+def deleted_model():
+    """The host lists a model whose patcher was deleted while something still holds its weights."""
+    import comfy.model_management
+
+    gone = patcher(torch.nn.Linear(1, 1))
+    weights = gone.model
+    comfy.model_management.load_models_gpu([gone])
+    del gone
+    gc.collect()
+    listed = comfy.model_management.current_loaded_models
+    assert any(one.model is None for one in listed)
+    yield weights
+    listed[:] = [one for one in listed if one.real_model() is not weights]
+
+
+def test_wans_uni3c_video_is_cut_frame_by_frame(deleted_model):
     import comfy.latent_formats
 
     vae, form = qwen(0)[2], comfy.latent_formats.Wan21()
