@@ -6,7 +6,6 @@ ISI_PEER=FOLDER python run.py bench crop       (FOLDER: a checkout of lquesada/C
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import statistics
 import sys

@@ -18,11 +18,19 @@ GRAMMAR = (
 )
 
 
+def drawing_seed() -> io.Input:
+    return io.Int.Input(
+        "seed", default=0, min=0, max=2**64 - 1, optional=True,
+        control_after_generate=io.ControlAfterGenerate.fixed, tooltip="Draws choices and wildcards.",
+    )  # fmt: skip
+
+
 def shown_mistake(**texts: str) -> bool | str:
     """What the host shows of a mistake in texts when the graph is queued; True for none."""
+    known = wildcards()
     try:
         for where, text in texts.items():
-            drawn_text(text, 0, wildcards(), where)
+            drawn_text(text, 0, known, where)
             check_names(text, where)
     except ScriptError as error:
         return str(error)
@@ -53,11 +61,7 @@ class PromptNode(io.ComfyNode):
                     "sigmas", optional=True,
                     tooltip="The sigmas that are sampled (BasicScheduler). Without them only shares count.",
                 ),
-                io.Int.Input(
-                    "seed", default=0, min=0, max=2**64 - 1, optional=True,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Draws choices and wildcards.",
-                ),
+                drawing_seed(),
             ],
             outputs=[
                 io.Conditioning.Output("conditioning", tooltip="For a sampler's positive or negative."),
@@ -107,11 +111,7 @@ class ComposeGuiderNode(io.ComfyNode):
                 io.Float.Input(
                     "cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="How strongly the prompt acts."
                 ),
-                io.Int.Input(
-                    "seed", default=0, min=0, max=2**64 - 1, optional=True,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Draws choices and wildcards.",
-                ),
+                drawing_seed(),
             ],
             outputs=[io.Guider.Output("guider", tooltip="Connect to SamplerCustomAdvanced.")],
         )  # fmt: skip
@@ -128,8 +128,9 @@ class ComposeGuiderNode(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, clip, text, negative, cfg, seed=0) -> io.NodeOutput:
-        text = drawn_text(text, seed, wildcards(), "Prompt")
-        negative = drawn_text(negative, seed, wildcards(), "Negative")
+        known = wildcards()
+        text = drawn_text(text, seed, known, "Prompt")
+        negative = drawn_text(negative, seed, known, "Negative")
         return io.NodeOutput(ComposeGuider(model, clip, text, negative, cfg))
 
 

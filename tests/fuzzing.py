@@ -256,8 +256,13 @@ PIECES = [
 ]
 
 
+def mixed(pieces: list[str], rng: random.Random) -> str:
+    """A text of some, many or very many of the pieces."""
+    return "".join(rng.choice(pieces) for _ in range(rng.choice((1, 5, 30, 300))))
+
+
 def scripts(rng: random.Random) -> None:
-    text = "".join(rng.choice(PIECES) for _ in range(rng.choice((1, 5, 30, 300))))
+    text = mixed(PIECES, rng)
     try:
         parse(text)
     except ScriptError as error:
@@ -283,7 +288,7 @@ MARKS = [
 
 
 def prompts(rng: random.Random) -> None:
-    text = "".join(rng.choice(MARKS) for _ in range(rng.choice((1, 5, 30, 300))))
+    text = mixed(MARKS, rng)
     try:
         draw(read_choices(text), 1, "x", WildcardFiles(()))
     except ChoiceError as error:

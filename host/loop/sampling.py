@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -329,18 +329,13 @@ def global_rng_kept(device: torch.device):
 
 
 def encode(vae: Any, pixels: Tensor) -> Tensor:
-    """Latents of `[B, H, W, 3]` as VAEEncode gives them, a picture each."""
-    return a_picture_each(vae, vae.encode, pixels)
-
-
-def a_picture_each(vae: Any, encoder: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
-    """`encoder` of pictures `[B, H, W, C]`, which uses `vae` in some way.
+    """Latents of `[B, H, W, 3]` as VAEEncode gives them, a picture each.
 
     A video's VAE takes a batch for the frames of one video, so it gets one picture at a time.
     """
     if getattr(vae, "latent_dim", 2) == 3:
-        return torch.cat([encoder(pixels[at : at + 1]) for at in range(len(pixels))])
-    return encoder(pixels)
+        return torch.cat([vae.encode(pixels[at : at + 1]) for at in range(len(pixels))])
+    return vae.encode(pixels)
 
 
 def decode(vae: Any, samples: Tensor) -> Tensor:

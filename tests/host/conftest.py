@@ -4,11 +4,14 @@ import atexit
 import os
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")  # one thread count, so that results are bit-equal
+
+import torch
 
 from .harness import Host
 from .tiny import tiny_clip, tiny_model, tiny_vae
@@ -45,3 +48,17 @@ def clip(booted):
 @pytest.fixture(scope="session")
 def vae(booted):
     return tiny_vae()
+
+
+@pytest.fixture
+def picture(request):
+    """A picture of this test's own, so that no test finds the iterations of another in the store."""
+    seed = zlib.crc32(request.node.name.encode())
+    return torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def bench(host, model, clip, vae):
+    from .loop.test_iterate import Bench
+
+    return Bench(host, model, clip, vae)

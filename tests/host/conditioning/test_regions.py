@@ -5,19 +5,6 @@ import torch
 from isi.core.tiles.regions import ratio_masks, read_ratios, shared_masks
 
 from ..harness import Failed
-from ..loop.test_iterate import Bench
-
-
-@pytest.fixture
-def bench(host, model, clip, vae):
-    return Bench(host, model, clip, vae)
-
-
-@pytest.fixture
-def picture(request):
-    seed = sum(request.node.name.encode())
-    return torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(seed))
-
 
 RATIOS = [
     ("1", [(1, [1])]),

@@ -6,20 +6,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ..loop.test_iterate import Bench
-
-
-@pytest.fixture
-def bench(host, model, clip, vae):
-    return Bench(host, model, clip, vae)
-
-
-@pytest.fixture
-def picture(request):
-    """A picture of this test's own, so that no test finds the iterations of another in the store."""
-    seed = sum(request.node.name.encode())
-    return torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(seed))
-
 
 class Seen:
     """A clone of a MODEL that notes which conditioning each of its calls gets."""
