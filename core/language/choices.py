@@ -32,14 +32,18 @@ MOST_AT_ONCE = 100
 DEEPEST, DEEPEST_CALLS = 20, 8
 """How deep choices nest, and wildcards call each other: together they stay within Python's stack."""
 MOST_COMBINATIONS = 10_000
+STAND_IN = "\ufffc"
+"""Stands for what is not drawn yet; Unicode's own character for something that is no text."""
 
 _ESCAPE = re.compile(r"\\[{}();@*|\[\]$:]")
 _MANY = re.compile(
     rf"[{BLANK}]*(?:(?P<exact>[0-9]{{1,9}})|(?P<low>[0-9]{{0,9}})-(?P<high>[0-9]{{0,9}}))[{BLANK}]*\$\$"
 )
 _WEIGHT = re.compile(rf"[{BLANK}]*(?P<weight>[0-9]{{1,9}}(?:\.[0-9]{{0,9}})?|\.[0-9]{{1,9}})[{BLANK}]*::")
+NOT_IN_NAMES = rf"[{BLANK}{{}}()|<>;:,@$\"'\[\]]"
+"""What the name of a wildcard can't hold; a backslash stands in it before anything but a mark."""
 WILDCARD = re.compile(
-    rf"(?P<escape>\\)?__(?!_)(?P<name>(?:[^{BLANK}_{{}}()|<>;:,@$\\\"'\[\]]|_(?!_)){{1,200}})__"
+    rf"(?P<escape>\\)?__(?!_)(?P<name>(?:(?!{NOT_IN_NAMES})(?:[^_\\]|_(?!_)|\\(?![_{{}}();@*|\[\]$:\\]))){{1,200}})__"
 )
 _REASONS = {
     "choice_range": f"A choice draws 0 to {MOST_AT_ONCE} options, the smaller number first: {{1-3$$a|b|c}}.",
@@ -106,6 +110,17 @@ class WildcardError(ValueError):
 def choice_braces(text: str) -> dict[int, Span]:
     """The braces of a text that choose, by the offset of the opening one."""
     return _braces(_mask(text)) if "{" in text else {}
+
+
+def hide_drawn(text: str) -> str:
+    """`text` with STAND_IN in the place of each letter of its choices and wildcards; as long as it was."""
+    parts, last = [], 0
+    for start, (_, end, _) in sorted(choice_braces(text).items()):
+        if start >= last:  # else it stands in another one
+            parts += [text[last:start], STAND_IN * (end + 1 - start)]
+            last = end + 1
+    parts.append(text[last:])
+    return WILDCARD.sub(lambda wild: wild[0] if wild["escape"] else STAND_IN * len(wild[0]), "".join(parts))
 
 
 def _mask(text: str) -> str:
@@ -211,9 +226,9 @@ def _first_brace(mask: str, start: int, end: int) -> int:
     return end if found < 0 else found
 
 
-def draws(parts: Parts) -> bool:
-    """Whether anything in `parts` is drawn."""
-    return not all(isinstance(part, str) for part in parts)
+def draws(text: str, parts: Parts) -> bool:
+    """Whether the `parts` of a text say anything else than the text itself: what is drawn, or was escaped."""
+    return parts != (text,)
 
 
 def draw(parts: Parts, seed: int, place: str, wildcards: Wildcards) -> str:

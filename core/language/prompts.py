@@ -20,6 +20,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from .choices import STAND_IN, hide_drawn
 from .mistakes import ScriptError
 from .nesting import Span, spans
 from .places import number_text, short, trim
@@ -31,9 +32,10 @@ _NUMBER = re.compile(r"[-+]?(?:[0-9]{1,9}\.?[0-9]{0,9}|\.[0-9]{1,9})(?:[eE][-+]?
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
 _UNIT = re.compile(r"<lora:[^<>]{1,400}>|(?<!\w)embedding:", re.IGNORECASE)
 _LORA = re.compile(r"<lora:([^<>]{1,400})>", re.IGNORECASE)
-LORA_NAME = re.compile(r"<lora:(?P<name>[^<>:]{1,400})[^<>]{0,400}>", re.IGNORECASE)
+LORA_NAME = re.compile(r"<lora:(?P<name>[^<>:]{0,400})[^<>]{0,400}>", re.IGNORECASE)
 """A LoRA in a text that was not read yet."""
-_AND = re.compile(r"\bAND\b")
+_UNDRAWN_LORA = re.compile(rf"<lora:[^<>{STAND_IN}]{{0,400}}{STAND_IN}[^<>]{{0,400}}>", re.IGNORECASE)
+AND = re.compile(r"\bAND\b")
 _BREAK = re.compile(r"\s*\bBREAK\b\s*")
 _PART_WEIGHT = re.compile(r":\s*([-+]?(?:[0-9]{1,9}\.?[0-9]{0,9}|\.[0-9]{1,9}))\s*$")
 _REASONS = {
@@ -61,8 +63,9 @@ class Tag:
 
 @dataclass(frozen=True)
 class Edit:
-    """`before` in the first steps, then `after`; `when` is their share or their number."""
+    """`before` in the first steps, then `after`; `when` is their share or number. It is written `at`."""
 
+    at: int
     before: Nodes
     after: Nodes
     when: float
@@ -75,8 +78,9 @@ class Edit:
 
 @dataclass(frozen=True)
 class Swap:
-    """Another of `options` at each step."""
+    """Another of `options` at each step. It is written `at`."""
 
+    at: int
     options: tuple[Nodes, ...]
 
 
@@ -189,6 +193,17 @@ def read_prompt(text: str, where: str = "Prompt") -> Prompt:
     return Prompt(tuple((_nodes(source, start, end), weight) for start, end, weight in bounds))
 
 
+def undrawn(text: str) -> str:
+    """`text` with STAND_IN for what is not drawn yet, and for LoRAs with such a part; as long as it was."""
+    return _UNDRAWN_LORA.sub(lambda found: STAND_IN * len(found.group()), hide_drawn(text))
+
+
+def check_prompt(text: str) -> None:
+    """Raises ScriptError for a mistake in a prompt whose choices and wildcards are not drawn yet."""
+    if "[" in text or "<" in text:
+        read_prompt(undrawn(text))
+
+
 @dataclass(frozen=True)
 class _Source:
     text: str
@@ -223,7 +238,7 @@ def _ands(mask: str, pairs: list[Span]) -> list[tuple[int, int, float]]:
     """Offsets and weight of each part between ANDs that stand outside of brackets."""
     closed = _covered([*pairs, *spans(mask, "()", ("[]",), "")])
     bounds, last = [], 0
-    for match in _AND.finditer(mask):
+    for match in AND.finditer(mask):
         if not closed(match.start()):
             bounds.append((last, match.start()))
             last = match.end()
@@ -287,20 +302,19 @@ def _schedule(source: _Source, pair: Span) -> Edit | Swap:
     bounds = [pair.start, *(colons or pair.separators), pair.end]
     pieces = list(zip((at + 1 for at in bounds), bounds[1:], strict=False))
     if not colons:
-        return Swap(tuple(_nodes(source, *piece) for piece in pieces))
+        return Swap(pair.start, tuple(_nodes(source, *piece) for piece in pieces))
     written = number_text(source.mask[slice(*pieces.pop())])
-    after = _nodes(source, *pieces.pop())
-    before = _nodes(source, *pieces.pop()) if pieces else ()
+    *before, after = (_nodes(source, *piece) for piece in pieces)
     when = float(written)
-    return Edit(before, after, when, "." in written or when < 1)
+    return Edit(pair.start, before[0] if before else (), after, when, "." in written or when < 1)
 
 
 def _lora(source: _Source, tag: re.Match[str]) -> Lora:
     name, *strengths = (part.strip() for part in tag[1].split(":"))
     values = []
-    for written in strengths:
+    for written in strengths if len(strengths) <= 2 else [":".join(strengths)]:
         good = _NUMBER.fullmatch(number_text(written))
-        if not good or len(strengths) > 2 or not STRENGTHS[0] <= float(good.group()) <= STRENGTHS[1]:
+        if not good or not STRENGTHS[0] <= float(good.group()) <= STRENGTHS[1]:
             reason = f"{_REASONS['lora_strength']} Here it is {short(written)}."
             raise ScriptError(source.text, tag.start(), "lora_strength", reason, source.where)
         values.append(float(good.group()))

@@ -31,16 +31,17 @@ TOO_MANY = (
 
 @dataclass(frozen=True)
 class Worded:
-    """One step's group and the whole of its prompt, with nothing left to draw."""
+    """One step's group, the whole of its prompt, and which group of the script it is (from 0)."""
 
     group: Group
     prompt: str
+    number: int
 
 
 def as_written(script: Script) -> tuple[Worded, ...]:
     """The steps of a script before anything is drawn."""
     prompts = {group.text: group.prompt(script.global_prompt) for group in script.groups}
-    return tuple(Worded(group, prompts[group.text]) for group in script.groups)
+    return tuple(Worded(group, prompts[group.text], i) for i, group in enumerate(script.groups))
 
 
 def check_wildcards(script: Script, wildcards: Wildcards) -> None:
@@ -61,7 +62,7 @@ def drawn(script: Script, said: Worded, seed: int, wildcards: Wildcards) -> Word
     places = *(f"global {i}" for i in range(len(slots) - 2)), "local", "negative"
     with _in(script.source):
         texts = [draw(parts, seed, place, wildcards) for parts, place in zip(slots, places, strict=True)]
-    return _filled(script, said.group, texts)
+    return _filled(script, said, texts)
 
 
 def every(script: Script, wildcards: Wildcards) -> tuple[Worded, ...]:
@@ -81,7 +82,7 @@ def every(script: Script, wildcards: Wildcards) -> tuple[Worded, ...]:
                 at = min(part.at for parts in slots for part in parts if not isinstance(part, str))
                 raise ChoiceError(at, "too_many_combinations", TOO_MANY)
             each = (list(combinations(parts, wildcards)) for parts in slots)
-            found += [_filled(script, said.group, texts) for texts in itertools.product(*each)]
+            found += [_filled(script, said, texts) for texts in itertools.product(*each)]
     return tuple(found)
 
 
@@ -92,7 +93,7 @@ def drawn_text(text: str, seed: int, wildcards: Wildcards, where: str) -> str:
     """
     with _in(text, where):
         parts = read_choices(text)
-        if not draws(parts):
+        if not draws(text, parts):
             return text
         check(parts, wildcards)
         return draw(parts, seed, "local", wildcards)
@@ -103,9 +104,10 @@ def _slots(script: Script, group: Group) -> tuple[Parts, ...]:
     return *script.global_parts, group.parts, group.negative_parts
 
 
-def _filled(script: Script, group: Group, texts: Sequence[str]) -> Worded:
-    """A group with the texts of its slots."""
+def _filled(script: Script, said: Worded, texts: Sequence[str]) -> Worded:
+    """A step with the texts of its group's slots."""
     *shared, local, negative = map(clean, texts)
+    group = said.group
     group = replace(
         group,
         text=local if group.parts else group.text,
@@ -114,7 +116,7 @@ def _filled(script: Script, group: Group, texts: Sequence[str]) -> Worded:
         negative_parts=(),
     )
     common = ", ".join(filter(None, shared)) if script.global_parts else script.global_prompt
-    return Worded(group, group.prompt(common))
+    return Worded(group, group.prompt(common), said.number)
 
 
 @contextmanager

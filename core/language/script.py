@@ -20,17 +20,20 @@ Weights
   0.01 to 100.
 
 Settings, at a group's end, in any order, each once
-- `@denoise=.4` (0 to 1), `@cfg=6` (0 to 100), `@seed=7` (0 to 2^64-1), `@steps=12` (1 to 10000).
+- `@denoise=.4` (0 to 1), `@cfg=6` (0 to 100), `@seed=7` (0 to 2^64-1), `@steps=12` (1 to 10000),
+  `@control=.5` (0 to 10), the strength of the loop's ControlNets.
 - `@negative="blurry; grey"` (or one word without quotes), `@sampler=heun`, `@scheduler=karras`. In the quotes
   no mark counts but those of a choice, and `\"` is a quote.
 - `*3` repeats the group (1 to 100000). Directly after a digit it is text (`512*768`), as is a `*` elsewhere.
-- `@name` without `=` is text, unless it is one of the four first names.
+- `*4?` samples the step with 4 seeds (1 to 64), its candidates, one of which the run goes on with; `*3 *4?`
+  does so in each of 3 steps.
+- `@name` without `=` is text, unless it is one of the five first names.
 
 Characters
 - A backslash makes `{ } ; @ *` text and goes; `\(` and `\)` stay as they are, for the host's tokenizer reads
   the same escapes. Any other backslash is text.
 - Full-width `｛｝；（）：＠＝＊` are read as ASCII, in the prompt too; so are full-width `．` and digits
-  in numbers.
+  in numbers, and `？` after them.
 - A line break is one space, together with the blanks around it. Ends of groups are trimmed.
 - Lines and columns of errors count from 1; a column is one code point.
 
@@ -52,6 +55,7 @@ from .choices import ChoiceError, Parts, choice_braces, draws, read_choices
 from .hints import Hint, hints, odd_places
 from .mistakes import ScriptError
 from .places import BLANK, NUMBERS, number_text, short, trim
+from .prompts import check_prompt
 from .settings import Names, hide_quoted, read_settings, refuse_settings
 
 BARE_WEIGHT = 1.1
@@ -88,6 +92,8 @@ class Group:
     negative: str | None = None
     sampler: str | None = None
     scheduler: str | None = None
+    control: float | None = None
+    candidates: int | None = None
     parts: Parts = ()
     negative_parts: Parts = ()
 
@@ -131,6 +137,10 @@ def parse(text: str, names: Names = MappingProxyType({})) -> Script:
         refuse_settings(text, mask, start, end)
     global_texts = [clean(plain[start + 1 : end]) for start, end in shape.braces]
     global_parts = [_choices(text, plain, start + 1, end) for start, end in shape.braces]
+    shared_draws = any(
+        draws(plain[start + 1 : end], parts)
+        for (start, end), parts in zip(shape.braces, global_parts, strict=True)
+    )
     plain, mask = (_without(shape.braces, s) for s in (plain, mask))
 
     groups: list[Group] = []
@@ -146,16 +156,25 @@ def parse(text: str, names: Names = MappingProxyType({})) -> Script:
         groups += [group] * repeat
         for key, at in odd_places(text, trim(mask, start, end)[0], end, group.weight):
             odd.setdefault(key, at)
-    drawn = tuple(global_parts) if any(map(draws, global_parts)) else ()
+    drawn = tuple(global_parts) if shared_draws else ()
     return Script(", ".join(filter(None, global_texts)), tuple(groups), hints(text, odd), drawn, text)
 
 
 def _choices(text: str, plain: str, start: int, end: int, at: int = 0) -> Parts:
-    """What is drawn between two offsets of `plain`, which begins at `at` of `text`. Raises ScriptError."""
+    """What is drawn between two offsets of `plain`, which begins at `at` of `text`. Raises ScriptError.
+
+    What is said while a step is sampled is checked as well, as far as it is known before anything is drawn.
+    """
+    words = plain[start:end]
     try:
-        return read_choices(plain[start:end], at + start)
+        parts = read_choices(words, at + start)
     except ChoiceError as error:
         raise ScriptError(text, error.offset, error.key, error.reason) from error
+    try:
+        check_prompt(words)
+    except ScriptError as error:
+        raise ScriptError(text, at + start + error.offset, error.key, error.reason) from error
+    return parts
 
 
 class _Shape(NamedTuple):
@@ -246,9 +265,9 @@ def _group(
         weight *= factor
     if not WEIGHT_RANGE[0] <= weight <= WEIGHT_RANGE[1]:
         raise _weight_out_of_range(text, first)
-    parts = _choices(text, plain, start, end)
+    words, parts = plain[start:end], _choices(text, plain, start, end)
     return (
-        replace(Group(clean(plain[start:end]), weight, parts=parts if draws(parts) else ()), **settings),
+        replace(Group(clean(words), weight, parts=parts if draws(words, parts) else ()), **settings),
         repeat,
         blank,
     )
@@ -257,7 +276,7 @@ def _group(
 def _negative(text: str, written: str, at: int) -> dict[str, Any]:
     """The fields of a group for its `@negative=`, which begins at an offset."""
     parts = _choices(text, written, 0, len(written), at)
-    return {"negative": clean(written), "negative_parts": parts if draws(parts) else ()}
+    return {"negative": clean(written), "negative_parts": parts if draws(written, parts) else ()}
 
 
 def _peel(text: str, plain: str, mask: str, start: int, end: int) -> tuple[int, int, float]:

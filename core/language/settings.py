@@ -1,4 +1,4 @@
-"""The settings at the end of a group: `@denoise=.4 @sampler=heun @negative="blurry; grey" *3`."""
+"""The settings at the end of a group: `@denoise=.4 @sampler=heun @negative="blurry; grey" *3 *4?`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from .mistakes import ScriptError
 from .places import BLANK, number_text, short, trim
 
 REPEAT_RANGE = (1, 100_000)
+CANDIDATE_RANGE = (1, 64)
 RANGES: dict[str, tuple[float, float]] = {
     "denoise": (0.0, 1.0),
     "cfg": (0.0, 100.0),
     "seed": (0, 2**64 - 1),
     "steps": (1, 10_000),
+    "control": (0.0, 10.0),
     "repeat": REPEAT_RANGE,
+    "candidates": CANDIDATE_RANGE,
 }
 WORDS = {"negative": '"blurry, grey"', "sampler": "heun", "scheduler": "karras"}
 """Settings that are words, with an example each; without `=` they are text."""
@@ -26,10 +29,12 @@ Names = Mapping[str, Sequence[str]]
 Setting = Any
 """A number, a word; a negative prompt with its offset."""
 
-_WHOLE_NUMBERS = {"seed", "steps", "repeat"}
+_WHOLE_NUMBERS = {"seed", "steps", "repeat", "candidates"}
+_MARKED = ("repeat", "candidates")
+"""Settings that have a mark instead of a name."""
 _SETTING = re.compile(
     rf"@(?P<key>[^{BLANK}@=;:,(){{}}*\\]+)(?P<given>[{BLANK}]*=[{BLANK}]*(?P<value>[^{BLANK}@*();{{}}]*))?"
-    r"|\*(?P<repeat>[-+]?[0-9.][-+0-9.eE]*)"
+    r"|\*(?P<number>[-+]?[0-9.][-+0-9.eE]*)(?P<asks>[?？]?)"
 )
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _INTEGER = re.compile(r"([-+]?)0*([0-9]+)")
@@ -69,9 +74,9 @@ def read_settings(
     for match in _SETTING.finditer(mask, start, end):
         at = match.start()
         joined = found and found[-1].end() == at
-        if match["repeat"] and not joined and at > start and mask[at - 1] in "0123456789":
+        if match["number"] and not joined and at > start and mask[at - 1] in "0123456789":
             continue  # 512*768
-        if match["key"] and not match["given"] and match["key"].lower() not in RANGES:
+        if match["key"] and not match["given"] and match["key"].lower() not in RANGES.keys() - {"candidates"}:
             continue  # by @someone
         found.append(match)
     tail = len(found)
@@ -105,14 +110,14 @@ def _misplaced(text: str, match: re.Match[str]) -> ScriptError:
 
 def _setting(text: str, plain: str, match: re.Match[str], names: Names) -> tuple[str, Setting]:
     """Name and value of one setting."""
-    name = match["key"].lower() if match["key"] else "repeat"
+    name = match["key"].lower() if match["key"] else "candidates" if match["asks"] else "repeat"
     if name in WORDS:
         return name, _word(text, plain, match, name, names.get(name, ()))
-    if name not in RANGES or (match["key"] and name == "repeat"):
-        named = "@denoise, @cfg, @seed, @steps, @negative, @sampler and @scheduler"
+    if name not in RANGES or (match["key"] and name in _MARKED):
+        named = "@denoise, @cfg, @seed, @steps, @control, @negative, @sampler and @scheduler"
         reason = f"There is no setting @{short(match['key'])}: there are {named}."
         raise ScriptError(text, match.start(), "unknown_setting", reason)
-    field = "value" if match["key"] else "repeat"
+    field = "value" if match["key"] else "number"
     written = number_text(text[slice(*match.span(field))]) if match[field] else ""
     if not written:
         reason = f"@{name} needs a value, such as @{name}={RANGES[name][1]:g}."
@@ -159,4 +164,5 @@ def _integer(written: str) -> int:
 
 
 def _called(name: str) -> str:
-    return "The repeat *" if name == "repeat" else f"@{name}"
+    marked = "The repeat *" if name == "repeat" else "The candidates *n?"
+    return marked if name in _MARKED else f"@{name}"

@@ -3,8 +3,10 @@
 - `name.txt`: an option a line; blank lines and lines that begin with `#` are none.
 - `name.yaml`, `.yml`: lists under keys, `colours: {warm: [red, orange]}` is `__colours/warm__`; a file that
   is a list is called like the file. So Dynamic Prompts and Impact write them.
-- A name begins inside its folder; its case does not count, and `\\` is `/`. `*` stands for any characters,
-  and takes all wildcards that fit. Of one name in two folders the first folder's counts.
+- A name begins inside its folder; its case does not count, `\\` is `/`, and `_` stands for blanks and what
+  else no name may hold. `*` stands for any characters, and takes all wildcards that fit. Of one name in two
+  folders the first folder's counts.
+- The words of a YAML file are what is written there: `16:9`, `no` and `1.50` are no numbers.
 - Files are UTF-8, or UTF-16 that says so.
 """
 
@@ -13,12 +15,14 @@ from __future__ import annotations
 import codecs
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .choices import ChoiceError, Option, WildcardError, read_choices
+from .choices import NOT_IN_NAMES, ChoiceError, Option, WildcardError, read_choices
 
 LARGEST_FILE = 64 << 20
 """Bytes of a wildcard file."""
@@ -26,6 +30,8 @@ MOST_FILES = 20_000
 MOST_LINES = 1_000_000
 SUFFIXES = (".txt", ".yaml", ".yml")
 _WEIGHT = re.compile(r"\s*(?P<weight>[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})\s*::")
+_NOTHING = ("", "~", "null")
+_NEVER = re.compile(rf"(?:{NOT_IN_NAMES}|_)+")
 Stamp = tuple[str, int, int]
 
 
@@ -46,6 +52,15 @@ class WildcardFiles:
             self._found[plain] = self._options(name, plain)
         return self._found[plain]
 
+    def names(self) -> list[str]:
+        """The names of all wildcards that can be read, in order."""
+        for path in self._by_name().values():
+            if not _is_text(path):
+                with suppress(WildcardError):
+                    self._load(path)
+        plain = (name for name, path in self._by_name().items() if _is_text(path))
+        return sorted({*self._lists, *plain})
+
     def stamps(self) -> list[Stamp]:
         """Every wildcard file with its size and time: what tells that one was changed."""
         found = []
@@ -65,7 +80,7 @@ class WildcardFiles:
         if plain not in self._lists:
             for path in self._by_name().values():
                 # A key of a YAML file may have any name; a text file has its own.
-                if path.suffix != ".txt" or "*" in plain:
+                if not _is_text(path) or "*" in plain:
                     self._load(path)
         pattern = re.compile(".*".join(map(re.escape, plain.split("*"))))
         names = sorted(known for known in self._lists if pattern.fullmatch(known))
@@ -85,10 +100,11 @@ class WildcardFiles:
     def _by_name(self) -> dict[str, Path]:
         """Files by the names that their places give them."""
         if self._files is None:
-            self._files = {}
+            files: dict[str, Path] = {}
             for folder in self.folders:
                 for path in sorted(_below(folder)):
-                    self._files.setdefault(_plain(path.relative_to(folder).with_suffix("").as_posix()), path)
+                    files.setdefault(_plain(path.relative_to(folder).with_suffix("").as_posix()), path)
+            self._files = files
         return self._files
 
     def _load(self, path: Path) -> None:
@@ -96,7 +112,7 @@ class WildcardFiles:
             return
         self._read.add(path)
         own = next(name for name, known in self._by_name().items() if known == path)
-        if path.suffix == ".txt":
+        if _is_text(path):
             lists = {
                 own: [line for line in _text(path).splitlines() if line.strip() and line.strip()[0] != "#"]
             }
@@ -108,7 +124,13 @@ class WildcardFiles:
 
 
 def _plain(name: str) -> str:
-    return name.replace("\\", "/").strip("/").lower()
+    """A name as it is compared; letters that are written in parts (on a Mac) are whole."""
+    parts = unicodedata.normalize("NFC", name).lower().replace("\\", "/").strip("/").split("/")
+    return "/".join(_NEVER.sub("_", part).strip("_") for part in parts)
+
+
+def _is_text(path: Path) -> bool:
+    return path.suffix.lower() == ".txt"
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -116,8 +138,12 @@ def _below(folder: Path) -> Iterator[Path]:
         return
     for count, path in enumerate(folder.rglob("*")):
         if count >= MOST_FILES:
-            return
-        if path.suffix in SUFFIXES and path.is_file():
+            raise WildcardError(
+                "wildcard_folder",
+                f"The wildcard folder {folder} holds over {MOST_FILES:,} files and folders: move what is no "
+                "wildcard out of it.",
+            )
+        if path.suffix.lower() in SUFFIXES and path.is_file():
             yield path
 
 
@@ -168,7 +194,7 @@ def _yaml_lists(path: Path, own: str) -> Iterator[tuple[str, list[str]]]:
 
     text = _text(path)
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, yaml.BaseLoader)  # makes lists, keys and words, and nothing else
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -187,6 +213,6 @@ def _yaml_lists(path: Path, own: str) -> Iterator[tuple[str, list[str]]]:
         if isinstance(value, dict):
             waiting += [(_plain(f"{name}/{key}"), inner) for key, inner in value.items()]
         elif isinstance(value, list):
-            yield name or own, [str(line) for line in value if not isinstance(line, list | dict | None)]
-        elif value is not None:
-            yield name or own, [str(value)]
+            yield name or own, [line for line in value if isinstance(line, str) and line not in _NOTHING]
+        elif value not in _NOTHING:
+            yield name or own, [value]

@@ -34,6 +34,7 @@ class StageCost:
     dilated: int
     ratio: int
     skipped: int = 0
+    candidates: int = 1
 
     @property
     def tiles(self) -> int:
@@ -42,10 +43,11 @@ class StageCost:
 
     @property
     def calls(self) -> int:
-        """Model calls of the whole stage: batches of tiles, and of DemoFusion's sparse pictures."""
+        """Model calls of the whole stage: batches of tiles, and of DemoFusion's sparse pictures, of all
+        candidates."""
         batch = self.tiling.batch
         sparse = self.dilated**2 if self.dilated > 1 else 0
-        return self.steps * (-(-self.tiles // batch) + -(-sparse // batch))
+        return self.candidates * self.steps * (-(-self.tiles // batch) + -(-sparse // batch))
 
     @property
     def redundancy(self) -> float:
@@ -61,7 +63,7 @@ class StageCost:
 
 def stage_cost(
     label: str, size: tuple[int, int], steps: int, cfg: float, tiling: Tiling, geometry: Geometry,
-    dilated: int = 1, skipped: int = 0,
+    dilated: int = 1, skipped: int = 0, candidates: int = 1,
 ) -> StageCost:  # fmt: skip
     """The cost of sampling a picture of `size` (height, width) in pixels for `steps` steps."""
     cells = -(-size[0] // geometry.ratio), -(-size[1] // geometry.ratio)
@@ -71,7 +73,10 @@ def stage_cost(
     if dilated > 1:
         largest = [side // geometry.ratio for side in tiling.largest(geometry.auto)]
         dilated = max(dilated, *(-(-length // limit) for length, limit in zip(cells, largest, strict=True)))
-    return StageCost(label, *size, steps, cfg != 1, tiling, layout, dilated, geometry.ratio, skipped)
+    ratio = geometry.ratio
+    return StageCost(
+        label, *size, steps, cfg != 1, tiling, layout, dilated, ratio, skipped, candidates
+    )  # fmt: skip
 
 
 def plan_cost(plan: Plan, size: tuple[int, int], geometry: Geometry) -> list[StageCost]:
@@ -88,7 +93,9 @@ def plan_cost(plan: Plan, size: tuple[int, int], geometry: Geometry) -> list[Sta
         fusion = extras.get(DemoFusion.kind)
         dilated = DemoFusion.from_extra(fusion).scale if fusion else 1
         label = step.label or step.prompt
-        costs.append(stage_cost(label, view, step.steps, step.cfg, tiling, geometry, dilated))
+        costs.append(
+            stage_cost(label, view, step.steps, step.cfg, tiling, geometry, dilated, 0, step.candidates or 1)
+        )
         size = step.lens.size(*size)
     return costs
 
@@ -151,8 +158,9 @@ def report(
         grid += f" (-{cost.skipped} flat)" if cost.skipped else ""
         grid += f" + {cost.dilated}^2 sparse" if cost.dilated > 1 else ""
         size = f"{cost.width} x {cost.height}"
+        steps = str(cost.steps) if cost.candidates == 1 else f"{cost.steps} x {cost.candidates}"
         rows.append(
-            (cost.label, size, grid, f"{tile[1]} x {tile[0]}", str(cost.steps), str(cost.calls),
+            (cost.label, size, grid, f"{tile[1]} x {tile[0]}", steps, str(cost.calls),
              f"{cost.redundancy:.2f}x")
         )  # fmt: skip
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

@@ -148,7 +148,8 @@ class ObjectEdits:
         sample = grow(back, UNDER)
         box, view = self._crop(sample, back, sample)
         names = _named(sample, back, Box(*box), assets)
-        lens = Backdrop(*box, *view, *names, self.match, self.resampling)
+        # All that is known is the objects: what the model made of those says nothing of what is behind them.
+        lens = Backdrop(*box, *view, *names, match=0.0, resampling=self.resampling)
         return self._step(kept, BACKGROUND, lens, self.denoise)
 
     def _step(self, indices: list[int], action: str, lens: Crop, denoise: float) -> Step:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from ..inside.frequency import KeepLow
 from ..loop.door import LONGEST_SIDE
 from ..loop.lens import Resize
 from ..loop.plan import ExtraValue, Plan, Step
@@ -35,7 +36,7 @@ class Enlarge(ExtraValue):
 class Upscale:
     """What to do at every stage. `denoises` holds one value for each stage, the last one for the rest.
 
-    `model` enlarges the picture before each stage.
+    `model` enlarges the picture before each stage, and waves over `keep_low` pixels of that stay (0: none).
     """
 
     prompt: str
@@ -46,6 +47,7 @@ class Upscale:
     tiling: Tiling = Tiling()
     demofusion: DemoFusion | None = None
     model: str = BICUBIC
+    keep_low: float = 0.0
 
 
 def target_size(
@@ -110,6 +112,8 @@ def upscale_plan(size: tuple[int, int], target: tuple[int, int], stages: int, ho
         if how.demofusion:
             scale = round(max(height / size[0], width / size[1]))
             extras += (replace(how.demofusion, scale=scale).to_extra(),)
+        if how.keep_low:
+            extras += (KeepLow(how.keep_low).to_extra(),)
         steps.append(
             Step(
                 how.prompt,

@@ -38,8 +38,8 @@ class Window(Lens):
     mask, which in the `first` pass is 1 wherever the sample mask is not 0: there the canvas lens round this
     one composites the picture's edge.
 
-    `match` (0..1) takes back how far the pass moved the colours of what was not to change: first the
-    contrast of detail, then the difference, spread from the known rim into the new area.
+    `match` (0..1) takes back how far the pass moved the colours of what it was to keep, at least by half:
+    first the contrast of detail, then the difference, spread from there into the new area.
     """
 
     top: int
@@ -110,15 +110,16 @@ class Window(Lens):
 
     def _matched(self, patch: Tensor, under: Tensor, sample: Tensor) -> Tensor:
         """`patch` in the colours of `under`, as far as both show what was known."""
-        known = (sample == 0)[0]
+        known = (sample <= 0.5)[0]
         if not known.any():
             return patch
         colours = min(patch.shape[-1], 3)
         seen, wanted = patch[..., :colours], under[..., :colours]
-        # Contrast is judged by detail alone: a drift that slopes as the picture does is no contrast.
+        # Contrast is one of detail alone: a drift that slopes as the picture does is no contrast.
+        everywhere = torch.ones_like(known)
         details = [_detail(one, known)[:, known].cpu().double() for one in (seen, wanted)]
         gains = torch.stack([gain(a, b) for a, b in zip(*details, strict=True)]).to(seen)[:, None, None]
-        made = seen * (1 + self.match * (gains - 1))
+        made = seen + self.match * (gains - 1) * _detail(seen, everywhere)
         made += self.match * spread(wanted - made, known)
         return torch.cat([made, patch[..., colours:]], -1)
 
@@ -127,5 +128,7 @@ def _detail(picture: Tensor, known: Tensor) -> Tensor:
     """`picture` `[B, H, W, C]` less its mean over the known pixels round each pixel."""
     weight = known[None, None].to(picture)
     values = picture.movedim(-1, 1) * weight
-    mean, share = (functional.avg_pool2d(x, 2 * NEAR + 1, 1, NEAR) for x in (values, weight))
+    side = 2 * NEAR + 1
+    lines = (functional.avg_pool2d(x, (1, side), 1, (0, NEAR)) for x in (values, weight))
+    mean, share = (functional.avg_pool2d(x, (side, 1), 1, (NEAR, 0)) for x in lines)
     return picture - (mean / share.clamp(min=1e-6)).movedim(1, -1)

@@ -71,7 +71,7 @@ def patch(model: Any, parts: bool) -> Any:
     return model
 
 
-class _Clock:
+class Clock:
     """Where one sampling run is."""
 
     def __init__(self, sigmas: Tensor, sampler: Any):
@@ -115,7 +115,7 @@ class _Clock:
 
 def _sampler_sample(executor, guider, sigmas, extra_args, callback, *args, **kwargs):
     """A SAMPLER_SAMPLE wrapper: each run has a clock of its own."""
-    clock = _Clock(sigmas, executor.class_obj)
+    clock = Clock(sigmas, executor.class_obj)
     for conds in guider.conds.values():
         for mark in {id(c[STEPS]): c[STEPS] for c in conds if STEPS in c}.values():
             clock.check(mark.sigmas)
@@ -181,7 +181,7 @@ def _calc_cond_batch(executor, model, conds, x_in, timestep, model_options):
     return [_sum(found, parts, base, cond) for parts, cond in zip(owners, conds, strict=True)]
 
 
-def _is_negative(cond: list[dict], clock: _Clock) -> bool:
+def _is_negative(cond: list[dict], clock: Clock) -> bool:
     return any(one.get("uuid") in clock.negative for one in cond)
 
 

@@ -16,7 +16,12 @@ import comfy.utils
 import folder_paths
 
 from ...core.language.prompts import Lora
+from ...core.models.detect_other import detect_lora
+from ...core.models.header import Header
 from ..keys.files import lora_files
+
+FAMILIES = {"SD15": "SD1", "SD20": "SD2", "SD21": "SD2", "SDXL": "SDXL"}
+"""Our names of families by how the host's begin, where they differ."""
 
 
 @dataclass
@@ -100,6 +105,7 @@ def _check_fit(name: str, weights: dict, model: Any, clip: Any) -> None:
     found = comfy.lora.load_lora(comfy.lora_convert.convert_lora(weights), keys, log_missing=False)
     family = type(model.model.model_config).__name__ if hasattr(model.model, "model_config") else "this model"
     if not found:
+        _refuse_other(name, weights, family)
         raise ValueError(
             f"The LoRA {name[:80]!r} has no weights for this model ({family}): it was made for another "
             "family. Name one of this family."
@@ -111,8 +117,20 @@ def _check_fit(name: str, weights: dict, model: Any, clip: Any) -> None:
         up, down = patch.weights[:2]
         rows, columns = state[key].shape[0], math.prod(state[key].shape[1:])
         if patch.weights[5] is None and (up.shape[0] != rows or down[0].numel() != columns):
+            _refuse_other(name, weights, family)
             raise ValueError(
                 f"The LoRA {name[:80]!r} was made for another model: its {key} is {up.shape[0]} x "
                 f"{down[0].numel()}, and this model ({family}) has {rows} x {columns}: name one of this "
                 "family."
             )
+
+
+def _refuse_other(name: str, weights: dict, family: str) -> None:
+    """Raises ValueError for a LoRA that shows which other family it was made for."""
+    found = detect_lora(Header({key: tuple(tensor.shape) for key, tensor in weights.items()}, {}))
+    made_for = found.family if found else "unknown"
+    if made_for != "unknown" and FAMILIES.get(family[:4], family) not in made_for.replace(" ", ""):
+        raise ValueError(
+            f"The LoRA {name[:80]!r} was made for {made_for}, and this model is {family}: name one of its "
+            "family."
+        )

@@ -10,9 +10,11 @@ import comfy.hooks
 from torch import Tensor
 
 from ...core.language.mistakes import ScriptError
-from ...core.language.prompts import LORA_NAME, Lora, Prompt, Said, chunks, read_prompt
+from ...core.language.prompts import AND, LORA_NAME, Lora, Prompt, Said, chunks, read_prompt, undrawn
+from ...core.language.resolve import drawn_text
 from .by_step import as_part, only_at, patch
 from .loras import Loras, find
+from .wildcard_folders import wildcards
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ def read_negative(text: str, where: str = "Negative") -> Prompt:
     """A negative prompt. Raises ScriptError, and for AND too: there is no sum of what to avoid."""
     prompt = read_prompt(text, where)
     if prompt.summed:
-        at = text.index("AND")
+        at = AND.search(text).start()  # type: ignore[union-attr]
         reason = "A negative prompt has one part: write AND with a weight below 0 into the prompt instead."
         raise ScriptError(text, at, "and_in_negative", reason, where)
     return prompt
@@ -48,6 +50,24 @@ def check_names(text: str, where: str = "Script") -> None:
             find(name)
         except ValueError as error:
             raise ScriptError(text, match.start(), "unknown_lora", str(error), where) from error
+
+
+def shown_mistake(**texts: str | None) -> bool | str:
+    """What the host shows of a mistake in texts when the graph is queued, each by its name; else True.
+
+    A text that another node makes is None until that has run.
+    """
+    known = wildcards()
+    try:
+        for where, text in texts.items():
+            if text is None:
+                continue
+            drawn_text(text, 0, known, where)
+            (read_negative if where == "Negative" else read_prompt)(undrawn(text), where)
+            check_names(text, where)
+    except ScriptError as error:
+        return str(error)
+    return True
 
 
 def speak(

@@ -72,7 +72,7 @@ def test_offsets_count_from_where_the_text_begins():
 def test_a_text_without_choices_is_the_very_same(text):
     (same,) = read_choices(text)
     assert same is text or same == text
-    assert not draws((same,))
+    assert not draws(text, (same,))
 
 
 ALL = [

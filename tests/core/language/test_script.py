@@ -144,10 +144,14 @@ def written_groups(draw):
         "cfg": draw(st.none() | st.floats(0, 100)),
         "seed": draw(st.none() | st.integers(0, 2**64 - 1)),
         "steps": draw(st.none() | st.integers(1, 10_000)),
+        "control": draw(st.none() | st.floats(0, 10)),
     }
     repeat = draw(st.integers(1, 3))
     tail = [f"@{k}={v!r}" for k, v in fields.items() if v is not None]
     tail += [f"*{repeat}"] if repeat > 1 else []
+    if candidates := draw(st.none() | st.integers(1, 64)):
+        fields["candidates"] = candidates
+        tail.append(f"*{candidates}" + draw(st.sampled_from("?\uff1f")))
     return " ".join([written, *draw(st.permutations(tail))]), [Group(text, expected, **fields)] * repeat
 
 

@@ -1,9 +1,11 @@
 """Wildcard files: names, globs, YAML as others write it, and everything that can be wrong with them."""
 
+import unicodedata
+
 import pytest
 from isi.core.language.choices import WildcardError
 from isi.core.language.mistakes import ScriptError
-from isi.core.language.resolve import as_written, check_wildcards, drawn, every
+from isi.core.language.resolve import as_written, check_wildcards, drawn, drawn_text, every
 from isi.core.language.script import parse
 from isi.core.language.wildcards import WildcardFiles
 
@@ -38,7 +40,8 @@ NAMES = [
     ("__Animal__", ["cat", "dog"]),
     ("__trees/fo*__", ["foxglove", "fern"]),
     ("__trees/f*__", ["fir", "foxglove", "fern"]),
-    (r"__trees\\fir__".replace("\\\\", "/"), ["fir"]),
+    (r"__trees\fir__", ["fir"]),
+    ("__/trees/fir__", ["fir"]),
     ("__trees/oak__", ["oak a", "oak b"]),
     ("__colours/warm__", ["red", "orange"]),
     ("__colours/*__", ["blue", "red", "orange"]),
@@ -68,7 +71,7 @@ WRONG = [
     ("c.txt", b"red\ncaf\xe9\n", "__c__", "line 2", "wildcard_file"),
     ("c.txt", "# nothing\n", "__c__", "has no lines", "wildcard_empty"),
     ("c.yaml", "a: [b", "__a__", "is no YAML", "wildcard_file"),
-    ("c.yaml", "a: !!python/object/apply:os.system [x]", "__a__", "is no YAML", "wildcard_file"),
+    ("c.yaml", "a:\nb: ~\n", "__b__", "There is no wildcard __b__", "unknown_wildcard"),
     ("c.txt", "ok\n__d__\n", "__c__", "There is no wildcard __d__", "unknown_wildcard"),
     ("c.txt", "x {0::a|0::b}\n", "__c__", "weigh 0", "choice_weightless"),
     ("c.txt", "a\nb __c__\n", "__c__", "__c__ -> __c__", "wildcard_circle"),
@@ -86,6 +89,24 @@ def test_what_is_wrong_is_said_with_its_place_in_the_script(
     with pytest.raises(ScriptError, match=says) as caught:
         check_wildcards(parse("a;\nred " + script), wildcards)
     assert (caught.value.line, caught.value.column, caught.value.key) == (2, 5, key)
+
+
+def test_a_yaml_file_is_the_words_that_are_written_and_runs_nothing(files, wildcards, tmp_path):
+    files("c.yaml", "a: [1.50, 16:9, no, 007, 2020-01-01, ~, null, '', yes]\nb: one word\n")
+    files("d.yaml", f"d: !!python/object/apply:os.mkdir [{(tmp_path / 'made').as_posix()}]\n")
+    assert texts("__a__", wildcards) == ["1.50", "16:9", "no", "007", "2020-01-01", "yes"]
+    assert texts("__b__", wildcards) == ["one word"]
+    assert texts("__d__", wildcards) == [(tmp_path / "made").as_posix()] and not (tmp_path / "made").exists()
+
+
+def test_every_file_has_a_name_that_can_be_written(files, wildcards):
+    parts = unicodedata.normalize("NFD", "café가")
+    for name in ("a  b", "_x_", "my__list", "a, (b) [c]", "a;b@c$d", "BIG", parts, "(d) e/f g"):
+        files(f"{name}.TXT", f"{name} of many\n")
+    names = wildcards.names()
+    assert {"a_b", "x", "my_list", "a_b_c", "a_b_c_d", "big", "café가", "d_e/f_g"} <= set(names)
+    for name in names:
+        assert texts(f"__{name}__", wildcards)
 
 
 def test_a_circle_through_two_files_and_a_long_chain(files, wildcards):
@@ -143,6 +164,14 @@ def test_words_are_drawn_and_nothing_of_a_wildcard_is_structure(files, wildcards
     assert first.group.text == first.prompt.partition(", ")[2]
 
 
+def test_an_escaped_name_is_the_name_whatever_else_is_drawn(wildcards):
+    for text in (r"\__animal__", r"x \__animal__ y", r"\__animal__ {a}"):
+        assert drawn_text(text, 0, wildcards, "Prompt") == text.replace("\\", "")
+    assert texts(r"{\__oil__} \__animal__; b", wildcards) == ["__oil__, __animal__", "__oil__, b"]
+    (step,) = every(parse(r'a @negative="\__animal__"'), wildcards)
+    assert (step.prompt, step.group.negative) == ("a", "__animal__")
+
+
 def test_a_step_that_draws_nothing_is_the_very_same(wildcards):
     script = parse(r"a \{b\|c\} (d:1.2); e @negative=x")
     for said in as_written(script):
@@ -167,3 +196,15 @@ def test_too_many_combinations_are_said_with_their_place(wildcards):
     assert len(every(parse("{a|b}" * 13), wildcards)) == 8192
     with pytest.raises(ScriptError, match="over 10,000 steps"):
         every(parse("{a|b}" * 13 + " *2"), wildcards)
+
+
+def test_a_folder_with_too_many_files_is_said_and_not_read_in_part(files, wildcards, tmp_path, monkeypatch):
+    monkeypatch.setattr("isi.core.language.wildcards.MOST_FILES", 8)
+    assert len(list(tmp_path.rglob("*"))) == 7
+    files("z1.txt", "a\n")
+    assert texts("__z1__", wildcards) == ["a"]
+    files("z2.txt", "a\n")
+    again = WildcardFiles(wildcards.folders)
+    for _ in range(2):
+        with pytest.raises(ScriptError, match="holds over 8 files and folders"):
+            check_wildcards(parse("__animal__"), again)

@@ -154,6 +154,16 @@ def test_replace_background_keeps_the_object_bit_for_bit():
     assert torch.equal(sample, wanted), "the sampler sees to what lies under the rim too"
 
 
+def test_a_new_background_keeps_its_colours_whatever_the_model_made_of_the_object():
+    image, mask = picture(1, 120, 160, 3), three_masks()[1:2]
+    plan = plan_of(mask, actions=["replace background"], megapixels=0.0192, match=1)
+    lens = plan.steps[0].lens
+    made = lens.get(image, plan.assets).pixels * 0.5 + 0.4  # brighter and flatter, the object too
+    assert made.shape == image.shape
+    out = lens.put(image, made, plan.assets)
+    assert torch.equal(out[0, mask[0] == 0], made[0, mask[0] == 0])
+
+
 def painted(plan: Plan, image: torch.Tensor) -> torch.Tensor:
     """Every step paints its number + 10 over all of its view."""
     for number, step in enumerate(plan.steps, 10):

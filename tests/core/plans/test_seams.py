@@ -87,3 +87,43 @@ def test_four_passes_gather_no_cast(kind):
     assert torch.equal(out[:, :, 512:768], given)
     for part in (out[:, :, :512] - truth[:, :, :512], out[:, :, 768:] - truth[:, :, 768:]):
         assert part.mean((0, 1, 2)).abs().max() <= 2 / 255
+
+
+def mixed(step: float, height: int, width: int, rim: int) -> torch.Tensor:
+    """What a decoder shows of a step between two latents: half of it at `rim`, all beyond; and noise."""
+    x = torch.arange(width) + 0.5 - rim
+    field = step * torch.special.ndtr(x / 5)[None, :, None].expand(height, width, 3)
+    return field + 0.5 / 255 * torch.randn(height, width, 3, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("off", [0, 3, 7])
+@pytest.mark.parametrize("step", [12 / 255, -MOST])
+def test_a_drift_that_the_known_side_shows_half_of_is_taken_back_whole(step, off):
+    """What lies in a latent's cell that is only partly known is made anew with the rest of it."""
+    width = 256 + off
+    truth = canvas("sky", HEIGHT, PASS)
+    (only,) = Outpainting((0, 0, 0, PASS - width), PASS, ["a"], overlap=32).plan(HEIGHT, width).steps
+    window = only.lens.inner
+    seen = truth[:, :, window.left : window.left + window.width]
+    rim = width - window.left
+    made = seen + mixed(step, HEIGHT, window.width, rim // 8 * 8)
+    out = only.lens.put(truth[:, :, :width].clone(), made, {})
+    assert torch.equal(out[:, :, :width], truth[:, :, :width])
+    error = (out - truth)[0, :, width:].mean(0)
+    assert error[0].abs().max() <= 1 / 255
+    assert error[32:].abs().max() <= 0.25 * abs(step), error.mean(1)[::8] * 255
+    assert error.diff(dim=0).abs().max() <= 0.75 / 255
+
+
+def test_what_changed_its_hue_in_the_picture_casts_nothing_on_what_is_new():
+    """A disc comes out in another colour; the ground of the new area, brighter than it, stays as made."""
+    truth = canvas("ramp", HEIGHT, WIDTH + SIDE // 2)
+    y, x = torch.arange(HEIGHT)[:, None] - 128, torch.arange(WIDTH + SIDE // 2)[None] - 150
+    disc = ((y**2 + x**2) < 60**2)[..., None]
+    wave = 0.1 * torch.sin(x / 3).unsqueeze(-1) * disc
+    truth = truth + wave * torch.tensor([1.0, 1.0, 1.0])
+    made = truth - wave * torch.tensor([0.0, 0.5, 0.0])
+    plan = Outpainting((0, 0, 0, SIDE // 2), PASS, ["a"], overlap=32).plan(HEIGHT, WIDTH)
+    out = plan.steps[0].lens.put(right_of(truth), made, {})
+    inside = slice(8, -8)  # a ramp has no mean round a pixel at the frame
+    assert (out - truth)[:, inside, WIDTH:-8].abs().max() <= 1 / 255

@@ -111,6 +111,36 @@ def test_what_is_missing_is_said(bench, loras, text, connected, says):
         prompt(bench, text, **({"model": bench.model} if connected else {}))
 
 
+QUEUED = [
+    ("ISI_Prompt", {"text": "a <lora:ink:x>"}, "Prompt, line 1, column 3: A LoRA's strength"),
+    ("ISI_Prompt", {"text": "<lora:ink:1:2:3>"}, "Here it is 1:2:3."),
+    ("ISI_Prompt", {"text": "{a|b} <lora::1>"}, "Prompt, line 1, column 7: There is no LoRA ''"),
+    (
+        "ISI_ComposeGuider", {"text": "a", "negative": "SAND AND b", "cfg": 5.0},
+        "Negative, line 1, column 6: A negative prompt has one part",
+    ),
+    (
+        "ISI_Regions", {"text": "a BREAK\n<lora:none:1>", "ratios": "1,1", "base": 0.0, "feather": 0.0},
+        "Text, line 2, column 1: There is no LoRA",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("node", "given", "says"), QUEUED)
+def test_a_slip_is_said_when_the_graph_is_queued(bench, node, given, says):
+    wires = {"clip": bench.clip} | ({"model": bench.model} if node == "ISI_ComposeGuider" else {})
+    with pytest.raises(Failed, match=says) as caught:
+        bench.host.call(node, **given, seed=0, **wires)
+    assert "Custom validation failed" in str(caught.value)
+
+
+def test_a_slip_in_the_negative_of_a_loop_is_said_when_the_graph_is_queued(bench, picture):
+    for negative, says in (("a <lora:none:1>", "column 3: There is no LoRA"), ("a AND b", "one part")):
+        with pytest.raises(Failed, match=f"Negative, line 1, .*{says}") as caught:
+            bench.run(bench.plan("a"), image=picture, negative=negative)
+        assert "Custom validation failed" in str(caught.value)
+
+
 def test_a_lora_comes_out_on_the_model(bench, loras, start):
     loras("ink.safetensors", bench.model, bench.clip, 1)
     conditioning, model, _ = prompt(bench, "x <lora:ink:.8>", model=bench.model)

@@ -137,6 +137,8 @@ WRONG = [
     ("a <lora:ink:x>", "line 1, column 3: A LoRA's strength is a number"),
     ("a <lora:wide:1>", "The LoRA 'wide' was made for another model: its .* and this model .SD15. has"),
     ("a <lora:other:1>", "The LoRA 'other' has no weights for this model .SD15."),
+    ("a [<lora:xl:1>::2]", "The LoRA 'xl' was made for SDXL, and this model is SD15: name one of its family"),
+    ("a <lora:flux:1>", "The LoRA 'flux' was made for Flux or Hunyuan Video, and this model is SD15"),
 ]
 
 
@@ -154,6 +156,13 @@ def test_what_is_wrong_is_said_before_anything_is_sampled(bench, picture, loras,
     loras("other.safetensors", bench.model, bench.clip, 1)
     path = Path(folder_paths.models_dir, "loras", "other.safetensors")
     save_file({"transformer.blocks.0.attn.to_q.lora_A.weight": torch.zeros(2, 4)}, path)
+    for name, key, columns in (
+        ("xl", "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k", 2048),
+        ("flux", "lora_unet_double_blocks_0_img_attn_qkv", 3072),
+    ):
+        loras(f"{name}.safetensors", bench.model, bench.clip, 1)
+        weights = {"lora_up.weight": torch.zeros(640, 2), "lora_down.weight": torch.zeros(2, columns)}
+        save_file({f"{key}.{part}": tensor for part, tensor in weights.items()}, path.with_stem(name))
     seen = Seen(bench.model)
     with pytest.raises(Failed, match=says):
         # As a plan from elsewhere: ISI Script would have said it when the graph was queued.
@@ -189,3 +198,12 @@ def test_a_script_with_a_lora_that_is_missing_is_said_when_it_is_queued(bench, l
     bench.plan("a <lora:ink:1>; <lora:{ink|none}:1>")
     with pytest.raises(Failed, match="Script, line 2, column 3: There is no LoRA 'ick'.* Near: ink"):
         bench.plan("a;\nb <lora:ick:1>")
+
+
+def test_the_mini_models_own_lora_is_found_unless_another_has_its_name(loras, bench):
+    from isi.host.prompts.loras import find
+
+    own = find("mini-stripes")
+    assert own == find("mini-stripes.safetensors") and own.endswith("mini-stripes.safetensors")
+    loras("mini-stripes.safetensors", bench.model, bench.clip, 1)
+    assert find("mini-stripes") != own
