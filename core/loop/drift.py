@@ -22,11 +22,25 @@ _FLAT = 1e-4
 
 
 @dataclass(frozen=True)
+class PixelLock:
+    """Base of what holds a step's pixels to those that it started from. A frozen value: all of it is in the
+    key."""
+
+    def check(self, height: int, width: int, batch: int) -> None:
+        """Raises ValueError, before anything is sampled, if views of this size can't be held."""
+
+    def hold(self, before: Tensor, after: Tensor) -> Tensor:
+        """The pixels that go on, made of a view before and after it was sampled, both `[B, H, W, C]`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
 class DriftLock:
     """What to hold the colours to, and how firmly (`strength`, 0..1).
 
     `save_corrected`: store the corrected picture instead of the sampler's own. `picture` `[B or 1, h, w, C]`
-    is the given image, `mask` `[B or 1, H, W]` is 1 where the lock does not look.
+    is the given image, `mask` `[B or 1, H, W]` is 1 where the lock does not look. `pixels` acts first, on
+    what was sampled.
     """
 
     reference: Reference = "initial image"
@@ -34,6 +48,7 @@ class DriftLock:
     save_corrected: bool = False
     picture: Tensor | None = None
     mask: Tensor | None = None
+    pixels: PixelLock | None = None
 
 
 def match_statistics(

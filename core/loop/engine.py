@@ -11,26 +11,22 @@ ComfyUI: a `Sampler` samples, a `Listener` hears what happened.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
 from ..store.entries import DamagedEntry, Entry
 from ..store.store import Store
 from .drift import DriftLock, match_statistics
-from .lens import View
+from .lens import View, planar
 from .memory import Memory, blend
-from .plan import Plan, Step, canonical
+from .plan import Plan, Step
 from .settle import Settle, change, settled
-
-VERSION = 1
-"""Part of every key: raise it when the same job would give other pictures than before."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +66,24 @@ class Listener(Protocol):
     def __call__(self, iteration: Iteration) -> None: ...
 
 
+class Chooser(Protocol):
+    """Knows the first `steps` of a run and their `keys`: up to one with candidates of which none is chosen.
+
+    `options` are that step's candidates with their keys. Each is made, `score`d (higher is better; `start` is
+    what the picture is where sampling changes nothing, None in a text-to-image step) and `made` hears of it.
+    `choose` the best of them, by its number: then more is known, or False is said, since a person chooses.
+    """
+
+    @property
+    def steps(self) -> Sequence[Step]: ...
+    @property
+    def keys(self) -> Sequence[str]: ...
+    def options(self) -> Sequence[tuple[Step, str]]: ...
+    def score(self, start: Tensor | None, picture: Tensor) -> float: ...
+    def made(self, candidate: Iteration, number: int) -> None: ...
+    def choose(self, best: int) -> bool: ...
+
+
 @dataclass(frozen=True)
 class Job:
     """All that decides the pictures of a run.
@@ -93,12 +107,20 @@ class Job:
                 "ISI Memory carries latents, but this plan crops, pads or resizes the picture: "
                 "set `carry` to image."
             )
-        if self.drift is None:
+        if self.drift is None or (self.drift.strength == 0 and self.drift.pixels is None):
             return
         if self.memory.carry == "latent":
+            who = "ISI Drift Lock" if self.drift.pixels is None else "ISI Edit Lock"
             raise ValueError(
-                "ISI Drift Lock corrects pictures, but ISI Memory carries latents: set `carry` to image."
+                f"{who} corrects pictures, but ISI Memory carries latents: set `carry` to image."
             )
+        if self.drift.pixels is not None and self.picture is not None:
+            batch, *size = self.picture.shape[:3]
+            for lens in lenses:
+                self.drift.pixels.check(*lens.view_size(*size), batch)
+                size = lens.size(*size)
+        if self.drift.strength == 0:
+            return
         if not all(lens.whole for lens in lenses):
             raise ValueError(
                 "ISI Drift Lock works on whole pictures, but this plan crops or pads: disconnect it."
@@ -114,11 +136,19 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The last iteration of a run, and how many iterations it has (fewer than planned if it settled)."""
+    """The last iteration of a run (None: it waits for a choice) and their number (fewer if it settled)."""
 
-    picture: Tensor
-    latent: Tensor
+    picture: Tensor | None
+    latent: Tensor | None
     count: int
+
+
+@dataclass(frozen=True)
+class _All:
+    """A run of which all is known from the start."""
+
+    steps: Sequence[Step]
+    keys: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -131,62 +161,90 @@ class _State:
     reference: Tensor | None = None
 
 
-def root_key(environment: Any) -> str:
-    """The key that a run's first step builds on. `environment` is a JSON value of all but the steps."""
-    return _hash(["isi", VERSION, environment])
-
-
-def step_keys(root: str, plan: Plan, facts: Sequence[Any] = ()) -> list[str]:
-    """A key a step: H(previous key, step, its facts). Equal keys mean equal pictures; labels do not count.
-
-    `facts` has a JSON value a step of what its words stand for, such as the contents of files that it names.
-    """
-    keys, previous = [], root
-    for index, step in enumerate(plan.steps):
-        known = {k: v for k, v in step.to_json().items() if k != "label"}
-        previous = _hash([previous, known, facts[index] if facts else None])
-        keys.append(previous)
-    return keys
-
-
 def iterate(
-    job: Job, keys: Sequence[str], sample: Sampler, store: Store, listen: Listener, redo_from: int = 0
-) -> Outcome:
+    job: Job, keys: Sequence[str], sample: Sampler, store: Store, listen: Listener, redo_from: int = 0,
+    chooser: Chooser | None = None,
+) -> Outcome:  # fmt: skip
     """Runs a checked job, reusing what the store can prove.
 
     From step `redo_from` on (counted from 1; 0: nowhere) all is sampled anew, whatever the store has: the
     same key gives the same bits unless something changed that no key knows of, such as a driver. What it
     gives takes the place of what was there.
 
+    With a `chooser` steps may have candidates; `keys` are those that it knows at first.
+
     Whatever `sample` raises (an interrupt, out of memory) passes through: every finished iteration is in
     the store by then.
     """
+    known, end = chooser or _All(job.plan.steps, keys), len(job.plan.steps)
     done, entry = resume(job, keys, store, redo_from)
     changes = [_change(store, key) for key in keys[:done]] if job.settle else []
     for count in range(1, done):
         if job.settle and settled(job.settle, changes[:count]):
             # It came to rest before what the store has: a gentler threshold made that.
-            keys = keys[:count]
+            keys, end = keys[:count], count
             done, entry = resume(job, keys, store)
             changes = changes[:done]
             break
     state = _first_state(job) if entry is None else _load_state(job, entry)
     for index, key in enumerate(keys[:done]):
         held = entry if index == done - 1 else None
-        listen(Iteration(index, job.plan.steps[index], key, True, 0.0, _picture(store, key, held)))
-    for index, key in enumerate(keys[done:], done):
-        if job.settle and settled(job.settle, changes):
-            keys = keys[:index]
-            break
-        began, step = time.perf_counter(), job.plan.steps[index]
-        entry, state = _advance(job, index, step, state, sample)
-        store.put(key, entry)
-        seconds = time.perf_counter() - began
-        listen(Iteration(index, step, key, False, seconds, _picture(store, key, entry)))
+        listen(Iteration(index, known.steps[index], key, True, 0.0, _picture(store, key, held)))
+    count, chosen = done, False
+    while count < end and not (job.settle and settled(job.settle, changes)):
+        began, reused, anew = time.perf_counter(), False, 0 < redo_from <= count + 1
+        if chooser is not None and count == len(known.keys):
+            best, entry, state = _best(job, count, state, sample, store, chooser, anew)
+            if not chooser.choose(best):
+                return Outcome(None, None, count)
+            chosen = True
+        else:
+            # What follows a choice may have been made before.
+            step, key = known.steps[count], known.keys[count]
+            entry, state, reused = _made(job, count, step, key, state, sample, store, anew or not chosen)
+        key, seconds = known.keys[count], 0.0 if reused else time.perf_counter() - began
+        listen(Iteration(count, known.steps[count], key, reused, seconds, _picture(store, key, entry)))
         changes.append(entry.facts["change"])
+        count += 1
     if entry is None:
         raise ValueError("A run needs at least one step.")
-    return Outcome(entry.tensors["picture"], entry.tensors["latent"], len(keys))
+    return Outcome(entry.tensors["picture"], entry.tensors["latent"], count)
+
+
+def _best(
+    job: Job, index: int, state: _State, sample: Sampler, store: Store, chooser: Chooser, anew: bool
+) -> tuple[int, Entry, _State]:
+    """Makes all candidates of a step; the number of the first with the highest score, and what `_made` gives.
+
+    No more than two are in memory at once.
+    """
+    best, high, start, options = None, -math.inf, None, chooser.options()
+    if state.picture is not None:
+        lens = options[0][0].lens
+        start = lens.put(state.picture, lens.get(state.picture, job.plan.assets).pixels, job.plan.assets)
+    for number, (step, key) in enumerate(options):
+        began = time.perf_counter()
+        entry, following, reused = _made(job, index, step, key, state, sample, store, anew)
+        seconds = 0.0 if reused else time.perf_counter() - began
+        made = entry.tensors["picture"]
+        chooser.made(Iteration(index, step, key, reused, seconds, _picture(store, key, entry)), number)
+        score = chooser.score(start, made)
+        if best is None or score > high:
+            best, high = (number, entry, following), score
+    assert best is not None
+    return best
+
+
+def _made(
+    job: Job, index: int, step: Step, key: str, state: _State, sample: Sampler, store: Store, anew: bool
+) -> tuple[Entry, _State, bool]:
+    """A step's entry and what follows from it, and whether the store could prove it (never if `anew`)."""
+    size = None if state.picture is None else step.lens.size(*state.picture.shape[1:3])
+    if not anew and (entry := _proven(job, store, key, size)):
+        return entry, _load_state(job, entry), True
+    entry, following = _advance(job, index, step, state, sample)
+    store.put(key, entry)
+    return entry, following, False
 
 
 def resume(job: Job, keys: Sequence[str], store: Store, redo_from: int = 0) -> tuple[int, Entry | None]:
@@ -197,15 +255,20 @@ def resume(job: Job, keys: Sequence[str], store: Store, redo_from: int = 0) -> t
     and over again.
     """
     sizes = _sizes(job)
-    for count in range(redo_from - 1 if redo_from else len(keys), 0, -1):
-        with suppress(DamagedEntry):
-            entry = store.get(keys[count - 1])
-            if entry is None:
-                continue
-            if _suits(job, entry, sizes[count - 1] if sizes else None):
-                return count, entry
-            store.remove(keys[count - 1])
+    for count in range(min(redo_from - 1, len(keys)) if redo_from else len(keys), 0, -1):
+        if entry := _proven(job, store, keys[count - 1], sizes[count - 1] if sizes else None):
+            return count, entry
     return 0, None
+
+
+def _proven(job: Job, store: Store, key: str, size: tuple[int, int] | None) -> Entry | None:
+    """The entry of a key, if it is whole and this job can go on from it; what is not is removed."""
+    with suppress(DamagedEntry):
+        entry = store.get(key)
+        if entry is None or _suits(job, entry, size):
+            return entry
+        store.remove(key)
+    return None
 
 
 def _sizes(job: Job) -> list[tuple[int, int]]:
@@ -237,7 +300,10 @@ def _advance(job: Job, index: int, step: Step, state: _State, sample: Sampler) -
     before = state.picture
     view = None if before is None else step.lens.get(before, job.plan.assets)
     sampled = sample(index, step, view, state.latent)
-    after = sampled.pixels if before is None else step.lens.put(before, sampled.pixels, job.plan.assets)
+    pixels = sampled.pixels
+    if view is not None and job.drift and job.drift.pixels:
+        pixels = job.drift.pixels.hold(view.pixels, pixels)
+    after = pixels if before is None else step.lens.put(before, pixels, job.plan.assets)
     after = planar(after)
 
     reference = state.reference
@@ -310,15 +376,6 @@ def _load_state(job: Job, entry: Entry) -> _State:
     )
 
 
-def planar(picture: Tensor) -> Tensor:
-    """`[B, H, W, C]` laid out in memory as a VAE's decoder leaves it, a plane a channel.
-
-    Convolutions round differently in another memory format, and a picture from the store must give the
-    same next one as a picture that never left memory.
-    """
-    return picture.movedim(-1, 1).contiguous().movedim(1, -1)
-
-
 def _picture(store: Store, key: str, held: Entry | None) -> Callable[[], Tensor | None]:
     def load() -> Tensor | None:
         try:
@@ -337,7 +394,3 @@ def _change(store: Store, key: str) -> float:
     except DamagedEntry:
         change = None
     return change if isinstance(change, float) else math.inf
-
-
-def _hash(value: Any) -> str:
-    return hashlib.blake2b(canonical(value).encode(), digest_size=16).hexdigest()

@@ -340,3 +340,12 @@ def resize(picture: Tensor, height: int, width: int) -> Tensor:
     moved = (picture - first).movedim(-1, 1)
     resized = functional.interpolate(moved, (height, width), mode="bicubic", antialias=True)
     return resized.movedim(1, -1).add_(first)
+
+
+def planar(picture: Tensor) -> Tensor:
+    """`[B, H, W, C]` laid out in memory as a VAE's decoder leaves it, a plane a channel.
+
+    Convolutions round differently in another memory format, and a picture from the store must give the
+    same next one as a picture that never left memory.
+    """
+    return picture.movedim(-1, 1).contiguous().movedim(1, -1)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from torch import Tensor, uint8
 
+from ..language.settings import CANDIDATE_RANGE
 from . import door
 from .lens import Assets, Lens, Whole, lens_from_json
 
@@ -25,7 +26,8 @@ MOST_STEPS = 1_000_000
 MOST_EXTRAS, MOST_VALUES = 16, 64
 MOST_STEP_CFG = 100.0
 MOST_SAMPLER_STEPS = 10_000
-OWN = ("negative", "sampler", "scheduler")
+MOST_CONTROL = 10.0
+OWN = ("negative", "sampler", "scheduler", "control", "candidates")
 """What a step may have of its own that is the run's in others."""
 FIRST_ROWS, LAST_ROWS, LONGEST_CELL = 100, 20, 120
 """What a table shows of a long plan, and of a long prompt."""
@@ -87,7 +89,9 @@ class Step:
     """One iteration: what to sample, and through which lens.
 
     `denoise` is 0..1, `seed` 0..2^64-1. `label` is how tables and contact sheets call the step. `negative`,
-    `sampler` and `scheduler` are this step's own; with None it has those of the run.
+    `sampler`, `scheduler`, `control` (strength of ControlNets, 0..10) and `candidates` (seeds it is sampled
+    with, one of which is chosen; 1 is none to choose from) are this step's own; with None it has those of
+    the run.
     """
 
     prompt: str
@@ -101,6 +105,8 @@ class Step:
     negative: str | None = None
     sampler: str | None = None
     scheduler: str | None = None
+    control: float | None = None
+    candidates: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value from which `Step.from_json` makes an equal step."""
@@ -132,14 +138,17 @@ class Step:
             door.text(value["label"], "a label", door.LONGEST_PROMPT),
             lens_from_json(value["lens"]),
             tuple(map(_extra, door.items(value["extras"], "extras", MOST_EXTRAS))),
-            **{
-                name: door.text(
-                    value[name], name, door.LONGEST_PROMPT if name == "negative" else door.LONGEST_NAME
-                )
-                for name in OWN
-                if name in value
-            },
+            **{name: _own(name, value[name]) for name in OWN if name in value},
         )
+
+
+def _own(name: str, value: Any) -> Any:
+    """The value of a field that a step need not have."""
+    if name == "control":
+        return door.number(value, name, 0, MOST_CONTROL)
+    if name == "candidates":
+        return door.whole(value, name, *CANDIDATE_RANGE)
+    return door.text(value, name, door.LONGEST_PROMPT if name == "negative" else door.LONGEST_NAME)
 
 
 def _extra(value: Any) -> Extra:
@@ -199,7 +208,8 @@ class Plan:
         rows = [("#", "steps", "cfg", "denoise", "seed", "prompt")]
         for i in shown:
             s = self.steps[i]
-            cells = str(i + 1), str(s.steps), f"{s.cfg:g}", f"{s.denoise:g}", str(s.seed)
+            seed = str(s.seed) if (s.candidates or 1) == 1 else f"{s.seed} *{s.candidates}?"
+            cells = str(i + 1), str(s.steps), f"{s.cfg:g}", f"{s.denoise:g}", seed
             rows.append((*cells, _cell(s.label or s.prompt)))
         widths = [max(len(row[column]) for row in rows) for column in range(5)]
         lines = [

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Literal, get_args
 
 from ..language.choices import Wildcards
-from ..language.resolve import as_written, check_wildcards, drawn, drawn_text, every
+from ..language.resolve import Worded, as_written, check_wildcards, drawn, drawn_text, every
 from ..language.script import Script
 from ..language.wildcards import WildcardFiles
 from .door import check_text, text_size
@@ -75,6 +75,28 @@ def _hashed(seed: int, index: int) -> int:
     return int.from_bytes(digest.digest(), "little")
 
 
+def worded(
+    script: Script,
+    seed: int,
+    seed_mode: SeedMode,
+    choices: Choosing,
+    wildcards: Wildcards,
+    most: int | None = None,
+) -> tuple[int, list[tuple[Worded, int]]]:
+    """How many steps a script has, and of the first `most` (None: all) what each says, with its seed.
+
+    Choices are drawn from each step's seed ("random"), or each combination of them is a step ("all"). Raises
+    ScriptError.
+    """
+    check_wildcards(script, wildcards)
+    said = every(script, wildcards) if choices == "all" else as_written(script)
+    found = []
+    for one, own in zip(said[:most], seeds(seed, seed_mode, len(said[:most])), strict=True):
+        own = own if one.group.seed is None else one.group.seed
+        found.append((drawn(script, one, own, wildcards), own))
+    return len(said), found
+
+
 def with_negatives(plan: Plan, negative: str, wildcards: Wildcards) -> Plan:
     """`plan` with the negative that each step's seed draws from `negative`; itself where nothing is drawn.
 
@@ -119,14 +141,10 @@ def make_plan(
     # Said before it is made: each step's prompt repeats the global one.
     shared = text_size(script.global_prompt)
     check_text(sum(shared + 2 * text_size(group.text) for group in groups))
-    check_wildcards(script, wildcards)
-    said = every(script, wildcards) if choices == "all" else as_written(script)
-    curve_values = denoise_curve(curve, denoise, final_denoise, len(said))
-    seed_values = seeds(seed, seed_mode, len(said))
+    count, said = worded(script, seed, seed_mode, choices, wildcards)
+    curve_values = denoise_curve(curve, denoise, final_denoise, count)
     made, groups = [], []
-    for i, one in enumerate(said):
-        own = seed_values[i] if one.group.seed is None else one.group.seed
-        one = drawn(script, one, own, wildcards)
+    for i, (one, own) in enumerate(said):
         group = one.group
         groups.append(group)
         made.append(
@@ -140,6 +158,8 @@ def make_plan(
                 negative=group.negative,
                 sampler=group.sampler,
                 scheduler=group.scheduler,
+                control=group.control,
+                candidates=group.candidates,
             )
         )
     for i, (step, group) in enumerate(zip(made, groups, strict=True), 1):

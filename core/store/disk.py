@@ -6,7 +6,8 @@ import os
 import stat
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 try:
@@ -46,6 +47,24 @@ def sweep(folder: Path) -> int:
                     size = each.stat(follow_symlinks=False).st_size
                     kept += 0 if _remove_abandoned(each.path) else size
     return kept
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Says to every process that what `folder` stands for is in use, until the block or this process ends: as
+    long as that is so, `sweep` keeps a byte in it. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, mark = tempfile.mkstemp(prefix=".", suffix=PART, dir=folder)
+    try:
+        with os.fdopen(handle, "wb", buffering=0) as file:
+            _lock(handle)
+            file.write(b".")
+            yield
+    finally:
+        with suppress(OSError):
+            os.unlink(mark)
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def read_bounded(path: Path, most: int) -> bytes:

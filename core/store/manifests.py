@@ -18,7 +18,7 @@ LONGEST_NAME, MOST_BYTES = 100, 200
 RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(1, 10))}
 FAMILY = re.compile(r"@[0-9a-f]{16}")
 """An unnamed family, by the root of its keys; no run can have such a name."""
-MOST_CHANGES, LONGEST_CHANGE = 8, 400
+MOST_CHANGES, LONGEST_CHANGE, MOST_NAMES = 8, 400, 20
 
 
 def is_run_name(name: Any) -> bool:
@@ -52,12 +52,16 @@ def check_manifest(data: bytes, name: str) -> dict[str, Any]:
         if isinstance(version, int) and version > VERSION:
             raise ValueError("it was made by a newer ISI, so update this one")
         keys, steps = value["keys"], value["plan"]["steps"]
-        if not (isinstance(keys, list) and isinstance(steps, list) and 0 < len(keys) <= len(steps)):
+        value["open"] = value.get("open") is True
+        least = 0 if value["open"] else 1
+        if not (isinstance(keys, list) and isinstance(steps, list) and least <= len(keys) <= len(steps)):
             raise ValueError("its keys and steps do not fit together")
         if not all(isinstance(key, str) and KEY.fullmatch(key) for key in keys):
             raise ValueError("its keys are no keys")
         if not all(isinstance(step[text], str) for step in steps for text in ("label", "prompt")):
             raise ValueError("its steps have no prompts")
+        if not all(_is_choice(one, len(steps)) for one in value.setdefault("asked", [])):
+            raise ValueError("its choices are none that a run can have")
         own = value.setdefault("name", name)
         if not is_run_name(own):
             raise ValueError("its name is no name of a run")
@@ -75,7 +79,19 @@ def check_manifest(data: bytes, name: str) -> dict[str, Any]:
     changed = value.get("changed")
     texts = changed if isinstance(changed, list) else []
     value["changed"] = [text[:LONGEST_CHANGE] for text in texts if isinstance(text, str)][:MOST_CHANGES]
+    formerly = value.get("formerly")
+    value["formerly"] = list(filter(is_run_name, formerly if isinstance(formerly, list) else []))[:MOST_NAMES]
     return value
+
+
+def _is_choice(one: dict[str, Any], steps: int) -> bool:
+    """Whether a value says between which candidates of a step a run chose, and which it took."""
+    index, keys, seeds, chosen = one["index"], one["keys"], one["seeds"], one["chosen"]
+    if not (type(index) is int and 0 <= index < steps and len(keys) == len(seeds)):
+        return False
+    if not all(isinstance(key, str) and KEY.fullmatch(key) for key in [one["question"], *keys]):
+        return False
+    return all(type(seed) is int for seed in seeds) and (chosen is None or chosen in range(len(keys)))
 
 
 def unreadable(name: str, why: str) -> ValueError:

@@ -59,6 +59,14 @@ class Store:
         except OSError:
             return False
 
+    def size(self, key: str) -> int:
+        """The bytes of an entry; 0 where there is none."""
+        try:
+            state = os.lstat(self._path(key))
+        except OSError:
+            return 0
+        return state.st_size if stat.S_ISREG(state.st_mode) else 0
+
     def get(self, key: str, names: Iterable[str] | None = None, first_version: bool = False) -> Entry | None:
         """The entry, or None where there is none; with `names`, only these tensors are read.
 

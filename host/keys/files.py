@@ -38,6 +38,7 @@ MODEL_FOLDER = ("model_index.json", "config.json")
 NOT_MODELS = {"custom_nodes"}
 """Folders of `folder_paths` that hold no models."""
 
+OWN_LORA = Path(__file__).resolve().parents[2] / "assets" / "mini" / "mini-stripes.safetensors"
 EMBEDDING = re.compile(r"embedding:([^\s<\[]+)")
 Stamp = tuple[int, int, int, int]
 
@@ -149,7 +150,10 @@ class Files:
 
 
 def lora_files(name: str) -> list[str]:
-    """The LoRAs that `name` may mean: with or without its ending; without its folder where that is needed."""
+    """The LoRAs that `name` may mean: with or without its ending; without its folder where that is needed.
+
+    The mini model's own is found where no other has its name.
+    """
     plain = _plain(name)
     listed = {_plain(known): known for known in folder_paths.get_filename_list("loras")}
     for known_as in (str, _stem, os.path.basename, lambda one: os.path.basename(_stem(one))):
@@ -157,7 +161,7 @@ def lora_files(name: str) -> list[str]:
         if found:
             paths = (folder_paths.get_full_path("loras", known) for known in found)
             return [path for path in paths if path]
-    return []
+    return [str(OWN_LORA)] if plain in (OWN_LORA.name, OWN_LORA.stem) else []
 
 
 def _stem(name: str) -> str:

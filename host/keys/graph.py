@@ -37,6 +37,8 @@ class Subgraph:
     doubts: list[str] = field(default_factory=list)
     paths: set[str] = field(default_factory=set)
     """All files that were read."""
+    ids: list[str] = field(default_factory=list)
+    """The id of each node, in the order of `nodes`."""
 
 
 def node_classes() -> dict[str, type]:
@@ -46,14 +48,23 @@ def node_classes() -> dict[str, type]:
     return nodes.NODE_CLASS_MAPPINGS  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def subgraph(graph: Any, link: list, files: Files) -> Subgraph:
+def display_names() -> dict[str, str]:
+    """What the page calls node classes, by their names; not all have such a name."""
+    import nodes
+
+    return nodes.NODE_DISPLAY_NAME_MAPPINGS  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def subgraph(graph: Any, link: list, files: Files, held: bool = True) -> Subgraph:
     """What lies behind `link` of a `DynamicPrompt`, breadth first, links by sorted input names.
 
-    Pictures and masks that go straight into a conditioner are left out: it holds them, and is read.
+    Pictures and masks that go straight into a conditioner are left out: it holds them, and is read. Where
+    nobody reads it, `held` is False, and they count by the graph as all else.
     """
     found = Subgraph(int(link[1]))
     order = {link[0]: 0}
-    waiting = [link[0]]
+    waiting = found.ids
+    waiting.append(link[0])
     for node_id in waiting:  # grows while it is read; a node is read once, so a circle of links ends
         if not graph.has_node(node_id):
             found.doubts.append(f"there is no node {node_id}")
@@ -68,7 +79,7 @@ def subgraph(graph: Any, link: list, files: Files) -> Subgraph:
             continue
         facts: dict[str, Any] = {"class": name, "code": _behaviour(kind, name, found)}
         _ask_about(kind, graph, node_id, node, facts, found)
-        cut = _is_conditioner(kind)
+        cut = held and _is_conditioner(kind)
         inputs = {}
         for key in sorted(node["inputs"]):
             value = node["inputs"][key]

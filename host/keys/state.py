@@ -41,7 +41,8 @@ class _Reader:
     def __init__(self, root: str, module: str):
         self.root, self.module = root, module
         self.digest = hashlib.blake2b(digest_size=16)
-        self.seen: set[int] = set()
+        # By identity, and kept alive: what is only made here must not lend its identity to what comes next.
+        self.seen: dict[int, Any] = {}
 
     def say(self, name: str, value: str) -> None:
         self.digest.update(f"{name}\0{value}\1".encode("utf-8", "surrogatepass"))
@@ -65,7 +66,7 @@ class _Reader:
         elif isinstance(value, np.ndarray | np.generic):
             self.say(name, f"{value.dtype}{value.shape}{hashlib.blake2b(value.tobytes()).hexdigest()}")
         elif depth and id(value) not in self.seen:
-            self.seen.add(id(value))
+            self.seen[id(value)] = value
             self._read_inside(name, value, depth - 1)
 
     def _read_inside(self, name: str, value: Any, depth: int) -> None:

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,25 @@ from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import save
 from torch import Tensor
 
-from ...core.loop.engine import planar
+from ...core.choosing.answers import AnswerFile
+from ...core.choosing.course import Asked
+from ...core.loop.lens import planar
 from ...core.loop.plan import Plan, content_hash
 from ...core.loop.room import need_room
 from ...core.store.disk import sweep, write_atomic
 from ...core.store.entries import DamagedEntry, Entry, read_tensors
+from ...core.store.index import Known, RunIndex
 from ...core.store.manifests import is_run_name
 from ...core.store.store import DEFAULT_LIMIT, KEY, Store
 from .home import home, number_setting
 from .manifest import (
+    answers_path,
     find_key,
     manifest_path,
     named_in_versions,
+    present_name,
     read_manifest,
+    run_index,
     versions,
     write_manifest,
 )
@@ -68,7 +74,8 @@ class Run:
 
     `family` and `environment` are what its manifest says besides: whose versions it belongs to
     (`host/loop/manifest.py`), and all but the steps that its pictures depend on. `changed` says in words why
-    it was made from its first step on.
+    it was made from its first step on. `asked` are its choices; it is `open` while more steps follow than
+    `keys` are known, up to a choice.
     """
 
     name: str
@@ -77,6 +84,8 @@ class Run:
     family: str = ""
     environment: Any = None
     changed: tuple[str, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    open: bool = False
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -119,6 +128,13 @@ class Run:
                 f"channel): the store has dropped them (iteration {rounded[0]} to {rounded[-1]})."
             )
 
+    def size(self, number: int) -> tuple[int, int]:
+        """The (height, width) of iteration `number`, from 1. Raises ValueError as `pictures` does."""
+        path = picture_path(picture_name(self.name, number - 1, self.keys[number - 1]))
+        with suppress(OSError, ValueError, SyntaxError), Image.open(path, formats=["PNG"]) as image:
+            return image.height, image.width
+        return tuple(next(self.pictures([number])).shape[1:3])  # type: ignore[return-value]
+
     def save(self, version: str) -> None:
         """Writes down which iterations make up this run, so that it can be opened by name.
 
@@ -140,6 +156,8 @@ class Run:
             "plan": self.plan.to_json(),
             "environment": self.environment,
             "changed": self.changed,
+            "open": self.open,
+            "asked": [asdict(one) for one in self.asked],
         }
         write_manifest(value, version, self.family or self.name)
 
@@ -172,6 +190,11 @@ def open_run(name: str, key: str = "") -> tuple[Run, int]:
     if key:
         return _open_key(name, key.strip())
     value = _manifest(name)
+    if not value["keys"]:
+        raise ValueError(
+            f"The run {name!r} waits for a choice at its first iteration: choose a candidate, and "
+            "queue it again."
+        )
     run = _run(value)
     store = open_store()
     last = next((n for n in range(len(run), 0, -1) if store.has(run.keys[n - 1])), 0)
@@ -195,7 +218,7 @@ def _open_key(name: str, key: str) -> tuple[Run, int]:
 
 def _manifest(name: str) -> dict[str, Any]:
     try:
-        return read_manifest(manifest_path(name))
+        return read_manifest(manifest_path(present_name(name)))
     except OSError as error:
         known = ", ".join(sorted(path.stem for path in (home() / "runs").glob("*.json"))[:20]) or "none yet"
         raise ValueError(f"There is no run named {name!r}. Runs: {known}.") from error
@@ -236,39 +259,52 @@ def overview(name: str, first: int = 1, count: int = PAGE, user: str | None = No
     gone = ValueError(f"There is no run named {name!r} any more: queue it again.")
     if not name:
         raise gone
+    index, name = run_index(user), present_name(name, user)
     try:
-        value = read_manifest(manifest_path(name, user))
+        value = index.read(manifest_path(name, user))
     except OSError as error:
         raise gone from error
     first, count = max(1, first), min(max(1, count), PAGE)
-    shown = _shown(value, first, count)
-    if not shown["iterations"] and first == 1 and shown["next"] is None:
+    answers = AnswerFile(answers_path(value.family, user))  # its earlier versions are of the same family
+    shown = _shown(index, value, first, count, answers)
+    if not shown["iterations"] and not shown["choices"] and first == 1 and shown["next"] is None:
         raise ValueError(f"The pictures of the run {name!r} are no longer in output/isi: queue it again.")
     if first > 1:
         return shown
-    earlier = [_shown(each, first, count) | {"saved": each["saved"]} for each in versions(value, user)]
-    more = {"changed": value["changed"], "versions": earlier, "starred": read_stars(name, user)}
-    return shown | more
+    earlier = [
+        _shown(index, each, first, count, answers) | {"saved": each.saved} for each in versions(value, index)
+    ]
+    return shown | {"changed": list(value.changed), "versions": earlier, "starred": read_stars(name, user)}
 
 
-def _shown(value: Mapping[str, Any], first: int, count: int) -> dict[str, Any]:
-    name, keys, steps = value["name"], value["keys"], value["plan"]["steps"]
+def _shown(index: RunIndex, value: Known, first: int, count: int, answers: AnswerFile) -> dict[str, Any]:
+    """A page of a manifest; of its choices those that were made since, too."""
+    keys, labels = index.keys(value.path, first - 1, count), index.labels(value, first - 1, count)
+    asked = index.asked(value.path)
     iterations = [
-        {
-            "iteration": number,
-            "label": (steps[number - 1]["label"] or steps[number - 1]["prompt"])[:200],
-            "picture": picture_name(name, number - 1, keys[number - 1]),
-            "key": keys[number - 1],
-        }
-        for number in range(first, min(first + count, len(keys) + 1))
-        if picture_path(picture_name(name, number - 1, keys[number - 1])).is_file()
+        {"iteration": number, "label": label, "picture": picture, "key": key}
+        for number, (key, label) in enumerate(zip(keys, labels, strict=True), first)
+        if picture_path(picture := picture_name(value.name, number - 1, key)).is_file()
     ]
     following = first + count
+    choices = [
+        {
+            "iteration": one["index"] + 1,
+            "chosen": None if (chosen := answers.get(one["question"])) is None else chosen + 1,
+            "candidates": [
+                {"picture": picture_name(value.name, one["index"], key), "key": key, "seed": str(seed)}
+                for key, seed in zip(one["keys"], one["seeds"], strict=True)
+            ],
+        }
+        for one in asked["asked"]
+        if first <= one["index"] + 1 < following
+    ]
     return {
-        "run": name,
-        "of": len(keys),
+        "run": value.name,
+        "of": asked["steps"] if asked["open"] else value.count,
         "iterations": iterations,
-        "next": following if following <= len(keys) else None,
+        "choices": choices,
+        "next": following if following <= value.count else None,
     }
 
 

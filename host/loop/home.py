@@ -48,12 +48,27 @@ def job_user() -> str:
     return _JOBS.get(context.prompt_id, DEFAULT_USER) if context else DEFAULT_USER
 
 
+def note_job(prompt_id: str, user: str) -> None:
+    """Says whose job a prompt is that is about to be queued; only --multi-user has more than one user."""
+    if args.multi_user:
+        _JOBS[prompt_id] = user
+        while len(_JOBS) > MOST_JOBS:
+            _JOBS.pop(next(iter(_JOBS)))
+
+
 def request_user(request: web.Request) -> str:
     """Who asks. Raises ValueError for a user that this ComfyUI does not have."""
     try:
         return PromptServer.instance.user_manager.get_request_user_id(request)
     except KeyError as error:
         raise ValueError("This ComfyUI does not know the user who asks: log in again.") from error
+
+
+def other_users(user: str | None) -> set[str]:
+    """The users of --multi-user besides one of them; nobody without it."""
+    if not args.multi_user:
+        return set()
+    return {DEFAULT_USER, *PromptServer.instance.user_manager.users} - {user or DEFAULT_USER}
 
 
 def watch_users(server: PromptServer) -> None:
@@ -70,9 +85,7 @@ def watch_users(server: PromptServer) -> None:
         return await handler(request)
 
     def note(prompt: dict) -> dict:
-        _JOBS[str(prompt.setdefault("prompt_id", str(uuid.uuid4())))] = _ASKING.get()
-        while len(_JOBS) > MOST_JOBS:
-            _JOBS.pop(next(iter(_JOBS)))
+        note_job(str(prompt.setdefault("prompt_id", str(uuid.uuid4()))), _ASKING.get())
         return prompt
 
     server.app.middlewares.append(remember)

@@ -11,11 +11,12 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ...core.store.disk import read_bounded, write_atomic
+from ...core.store.disk import hold, read_bounded, sweep, write_atomic
+from ...core.store.index import Known, RunIndex
 from ...core.store.manifests import LARGEST, VERSION, check_manifest, unreadable
 from .home import home
 
@@ -29,6 +30,42 @@ def manifest_path(name: str, user: str | None = None) -> Path:
     return home(user) / "runs" / f"{name}.json"
 
 
+def present_name(name: str, user: str | None = None) -> str:
+    """What the run of that (checked) name is called now; the name itself where no run was renamed from it."""
+    if manifest_path(name, user).exists():
+        return name
+    return run_index(user).now_called(name) or name
+
+
+def answers_path(family: str, user: str | None = None) -> Path:
+    """Where the runs of a family write down which candidates were chosen."""
+    return home(user) / "chosen" / f"{family}.txt"
+
+
+def run_index(user: str | None = None) -> RunIndex:
+    """The index of the runs of a user."""
+    return RunIndex(home(user) / "runs")
+
+
+@contextmanager
+def in_progress(name: str) -> Iterator[None]:
+    """Says that the run of that name is being made, so that nobody removes or renames it meanwhile."""
+    with ExitStack() as stack:
+        with suppress(OSError):  # a disk that takes nothing
+            sweep(_progress(name))  # what a killed process left
+            stack.enter_context(hold(_progress(name)))
+        yield
+
+
+def is_in_progress(name: str, user: str | None = None) -> bool:
+    """Whether this or another process is making the run of that name."""
+    return sweep(_progress(name, user)) > 0
+
+
+def _progress(name: str, user: str | None = None) -> Path:
+    return home(user) / "runs" / "running" / name
+
+
 def write_manifest(value: dict[str, Any], version: str, family: str) -> None:
     """Writes a run down under its name and as a version of its family. Raises OSError.
 
@@ -37,13 +74,17 @@ def write_manifest(value: dict[str, Any], version: str, family: str) -> None:
     folder = home() / "runs" / "versions" / family
     newest = max((stamp for stamp, _, _ in _stamped(folder)), default=0)
     stamp = max(time.time_ns(), newest + 1_000)  # also where the clock was set back
-    value = {"version": VERSION, **value, "family": family, "saved": stamp / 1e9}
+    index = run_index()
+    more = {"formerly": index.formerly(value["name"]), "family": family, "saved": stamp / 1e9}
+    value = {"version": VERSION, **value, **more}
     data = json.dumps(value).encode()
     write_atomic(manifest_path(value["name"]), data)
     path = folder / f"{version}.json"
     write_atomic(path, data)
     os.utime(path, ns=(stamp, stamp))
-    _prune(folder)
+    for each in (manifest_path(value["name"]), path):
+        index.note(each, value)
+    _prune(folder, index)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -58,13 +99,12 @@ def _read(path: Path) -> bytes:
         raise unreadable(path.stem, str(error)) from error
 
 
-def versions(value: dict[str, Any], user: str | None = None) -> Iterator[dict[str, Any]]:
+def versions(value: Known, index: RunIndex) -> Iterator[Known]:
     """Earlier versions of a manifest, newest first; those that can't be read are left out."""
-    folder = home(user) / "runs" / "versions" / value["family"]
-    for path in newest_first(folder):
+    for path in newest_first(index.runs / "versions" / value.family):
         with suppress(OSError, ValueError):
-            found = read_manifest(path)
-            if found["keys"] != value["keys"] and found["saved"] <= value["saved"]:
+            found = index.read(path)
+            if found.saved <= value.saved and not index.same_keys(found, value):
                 yield found
 
 
@@ -112,10 +152,11 @@ def newest_first(*folders: Path) -> list[Path]:
     return [path for _, _, path in sorted((f for folder in folders for f in _stamped(folder)), reverse=True)]
 
 
-def _prune(folder: Path) -> None:
+def _prune(folder: Path, index: RunIndex) -> None:
     total = 0
     for count, (_, size, path) in enumerate(sorted(_stamped(folder), reverse=True)):
         total += size
         if count and (count >= MOST_VERSIONS + 1 or total > MOST_BYTES):
             with suppress(OSError):
                 path.unlink()
+                index.forget(path)

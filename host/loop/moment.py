@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor
 
@@ -37,25 +37,40 @@ class Moment:
 
 
 @dataclass(frozen=True)
+class Sight:
+    """What a text encoder may look at besides its text: the picture of the step, as `Moment` has it."""
+
+    model: Any
+    vae: Any
+    pixels: Tensor | None
+
+
+@dataclass(frozen=True)
 class Needs:
     """What something can't do without. `who` names it in a sentence.
 
-    `picture`: one to start from; `channels` and `factor`: a VAE with so many latent channels, which shrinks
-    pictures by so much (None: any).
+    `picture`: one to start from; `alone`: and no batch of them; `channels` and `factor`: a VAE with so many
+    latent channels, which shrinks pictures by so much (None: any).
     """
 
     who: str
     picture: bool = False
+    alone: bool = False
     channels: int | None = None
     factor: int | None = None
 
-    def check(self, vae: Any, has_picture: bool) -> None:
-        """Raises ValueError where a run lacks what is needed."""
+    def check(self, vae: Any, pictures: int) -> None:
+        """Raises ValueError where a run of `pictures` at once (0: from nothing) lacks what is needed."""
         self.check_vae(vae)
-        if self.picture and not has_picture:
+        if self.picture and not pictures:
             raise ValueError(
                 f"Expected a picture for {self.who}, but the first step starts from nothing: connect an "
                 "image to ISI Iterate."
+            )
+        if self.alone and pictures > 1:
+            raise ValueError(
+                f"Expected one picture for {self.who}, but got a batch of {pictures}: connect one image to "
+                "ISI Iterate."
             )
 
     def check_vae(self, vae: Any) -> None:
@@ -78,6 +93,11 @@ class Conditioner:
     `before` acts first; `chain` has all of them, so that a conditioner need not know the one before it.
     """
 
+    controls: ClassVar[bool] = False
+    """Whether a step's own `control` is heeded."""
+    looks: ClassVar[bool] = False
+    """Whether `encode` looks at the picture, so that one text is encoded anew at each step."""
+
     before: Conditioner | None = field(default=None, kw_only=True)
 
     def needs(self, model: Any) -> Needs | None:
@@ -87,13 +107,29 @@ class Conditioner:
     def check(self, model: Any, vae: Any, plan: Plan) -> None:
         """Raises ValueError before anything is sampled if this conditioner can't serve this model."""
 
+    def check_whole(self, plan: Plan, who: str) -> None:
+        """Raises ValueError for a step that does not work on the whole picture, as what `who` names must."""
+        for number, step in enumerate(plan.steps, 1):
+            if not step.lens.whole:
+                raise ValueError(
+                    f"{who} is for whole pictures, and step {number} of the plan works on a part or a larger "
+                    "canvas: disconnect it, or use a plan of ISI Script."
+                )
+
     def identity(self) -> Any:
         """All that the result depends on (models, tensors, numbers); `host.keys` hashes it."""
         raise NotImplementedError
 
-    def encode(self, clip: Any, text: str) -> list | None:
-        """CONDITIONING of a step's text, for a conditioner that encodes it in its own way (else None)."""
-        return None
+    def reads(self, model: Any) -> bool:
+        """Whether `encode` takes the place of the host's text encoding on this model. One of a chain may."""
+        return False
+
+    def check_clip(self, clip: Any, model: Any) -> None:
+        """Raises ValueError for a CLIP that `encode` can't use. Asked of one that reads."""
+
+    def encode(self, clip: Any, text: str, sight: Sight, negative: bool) -> list:
+        """CONDITIONING of a text of the step, which is part of its negative or not."""
+        raise NotImplementedError
 
     def condition(self, moment: Moment) -> Moment:
         """The moment with its model, conditioning or latent changed."""
@@ -103,6 +139,29 @@ class Conditioner:
 def chain(conditioner: Conditioner | None) -> tuple[Conditioner, ...]:
     """A conditioner and all before it, in the order in which they act."""
     return () if conditioner is None else (*chain(conditioner.before), conditioner)
+
+
+def reader_of(conditioner: Conditioner | None, model: Any) -> Conditioner | None:
+    """The one of a chain that encodes texts in its own way, if there is one. Raises ValueError for two."""
+    readers = [one for one in chain(conditioner) if one.reads(model)]
+    if len(readers) > 1:
+        raise ValueError(
+            "Two of the conditioners of ISI Iterate encode the text in their own way (ISI Regions, ISI ELLA "
+            "Conditioner, or ISI Reference Conditioner with an encode node of its family): disconnect one."
+        )
+    return next(iter(readers), None)
+
+
+def check_control(plan: Plan, conditioner: Conditioner | None) -> None:
+    """Raises ValueError for a step with a strength of its own for ControlNets, where there are none."""
+    if any(one.controls for one in chain(conditioner)):
+        return
+    for number, step in enumerate(plan.steps, 1):
+        if step.control is not None:
+            raise ValueError(
+                f"Step {number} of the plan sets @control, and no ISI ControlNet Conditioner is connected to "
+                "ISI Iterate: connect one, or leave the setting out."
+            )
 
 
 V = TypeVar("V", bound=ExtraValue)

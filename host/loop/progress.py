@@ -29,7 +29,6 @@ class Progress:
     def __init__(self, total: int, model):
         self.done = 0
         self.total = total
-        self.stride = max(1, -(-total // UPDATES))
         self.bar = comfy.utils.ProgressBar(total)
         self.previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
 
@@ -43,7 +42,7 @@ class Progress:
             preview = None
             if self.previewer:
                 preview = self.previewer.decode_latent_to_preview_image("JPEG", x0)
-            if self.done % self.stride == 0:
+            if self.done % max(1, -(-self.total // UPDATES)) == 0:
                 self.bar.update_absolute(self.done, self.total, preview)
             elif preview:
                 send_preview(preview)

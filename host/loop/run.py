@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -12,9 +11,12 @@ import comfy.cli_args
 import torch
 from torch import Tensor
 
-from ...core.loop.drift import DriftLock
-from ...core.loop.engine import Iteration, Job, iterate, root_key, step_keys
-from ...core.loop.lens import Masked, Whole
+from ...core.choosing.answers import AnswerFile
+from ...core.choosing.course import Course, Selection, candidates, has_candidates, with_candidates
+from ...core.loop.drift import DriftLock, PixelLock
+from ...core.loop.engine import Iteration, Job, iterate
+from ...core.loop.keys import root_key
+from ...core.loop.lens import Masked, Whole, widened
 from ...core.loop.memory import Memory
 from ...core.loop.plan import Plan, content_hash
 from ...core.loop.settle import Settle
@@ -32,8 +34,9 @@ from .gallery import (
     save_pictures,
     sweep_leftovers,
 )
+from .manifest import answers_path, in_progress
 from .moment import Extras, chain
-from .notes import with_shown
+from .notes import Notes
 from .progress import Progress, say_on_node, send_event
 from .sampling import Models, Sampling, StepSampler
 
@@ -42,7 +45,8 @@ log = logging.getLogger("isi")
 
 @dataclass(frozen=True)
 class Request:
-    """What the user connected to ISI_Iterate. All but the last three fields decide what the pictures are."""
+    """What the user connected to ISI_Iterate. Fields from `settle` on decide what is made, not what it
+    looks like; `choosing` does by the seeds that it chooses."""
 
     models: Models
     sampling: Sampling
@@ -54,16 +58,22 @@ class Request:
     settle: Settle | None = None
     run_name: str = ""
     redo_from: int = 0
+    choosing: Selection = field(default_factory=Selection)
 
 
 @dataclass(frozen=True)
 class Result:
-    """The last picture, its latent, the handle to all iterations, and where the picture is on disk."""
+    """The last picture, its latent, the handle to all iterations, and where what is to be seen is on disk.
 
-    image: Tensor
-    latent: dict[str, Tensor]
+    A run that waits for a choice has no last picture: `shown` has its iteration so far, and its candidates,
+    and `waiting` says which choice, and where it is to be posted.
+    """
+
+    image: Tensor | None
+    latent: dict[str, Tensor | None]
     run: Run
-    shown: dict[str, str]
+    shown: list[dict[str, str]]
+    waiting: dict[str, Any] | None = None
 
 
 def run_plan(request: Request, extras: Extras, notes: Mapping[str, str]) -> Result:
@@ -73,8 +83,11 @@ def run_plan(request: Request, extras: Extras, notes: Mapping[str, str]) -> Resu
     Raises ValueError before anything is sampled for input that can't work.
     """
     check_run_name(request.run_name)
-    picture = check_picture(request.image)
-    plan = masked_plan(request.plan, picture, request.mask)
+    # In half precision the picture would be rounded at each step.
+    picture = widened(check_picture(request.image))
+    asked_for = with_candidates(request.plan, request.choosing.candidates)
+    request.choosing.check(asked_for)
+    plan = masked_plan(asked_for, picture, request.mask)
     job = Job(plan, picture, request.memory, request.drift, request.settle)
     job.check()
     if request.redo_from > len(plan):
@@ -86,13 +99,20 @@ def run_plan(request: Request, extras: Extras, notes: Mapping[str, str]) -> Resu
     sampling = request.sampling
     sampling.check()
     counts = [sampling.steps(step, not at and picture is None) for at, step in enumerate(plan.steps)]
+    store = open_store()
+    if request.choosing.rule == "by hand" and not store.limit and has_candidates(plan):
+        raise ValueError(
+            "Candidates wait in ISI's store to be chosen by hand, but the store is off: set its size in "
+            "ComfyUI's settings, or choose by a rule."
+        )
     progress = Progress(sum(counts), models.model)
     sampler = StepSampler(plan, models, sampling, extras, progress)
     sampler.check(picture)
 
-    store = open_store()
     files = files_of(store.root.parent / "files.json")
     connected = _fields(models) | {"sampler": sampling.own_sampler}
+    if sampling.noise is not None and sampling.noise.recovery is not None:
+        connected["noise"] = sampling.noise
     known = identities(
         {name: value for name, value in connected.items() if value is not None},
         files,
@@ -100,28 +120,45 @@ def run_plan(request: Request, extras: Extras, notes: Mapping[str, str]) -> Resu
     )
     environment = describe(request, picture, known, files_in(sampling.negative, files))
     root = root_key(environment)
-    keys = step_keys(root, plan, [files_in(step.to_json(), files) for step in plan.steps])
+    facts = [files_in(step.to_json(), files) for step in plan.steps]
     # What an unnamed run does names it: its last key holds all the others. Its versions are those of all
     # unnamed runs that start alike, so that an edit finds what was there before.
     named = request.run_name
-    run = Run(
-        named or f"run-{keys[-1][:16]}", tuple(keys), request.plan, named or f"@{root[:16]}", environment
-    )
-    again = () if store.has(keys[0]) else tuple(why_again(environment, plan))
+    family = named or f"@{root[:16]}"
+    course = Course(root, plan, facts, request.choosing, AnswerFile(answers_path(family)))
+    version = course.name()
+    run = Run(named or f"run-{version[:16]}", (), asked_for, family, environment)
+    first = course.keys[0] if course.keys else course.options()[0][1]
+    again = () if store.has(first) else tuple(why_again(environment, plan))
     if again:
         log.info("%s is made from its first step on, since this changed: %s", run.name, "; ".join(again))
     run = replace(run, changed=again)
     if notice := sampler.notice():
         say_on_node(notice)
-    reporter = Reporter(run, plan, counts, progress, notes, environment)
+    story = Notes(notes, run.name, len(plan), environment, sampling, picture is not None)
+    reporter = Reporter(run, version, course, counts, progress, story)
+    course.hear, sampler.known = reporter.candidate, course.steps
+    progress.total += sum(
+        counts[at] * (len(candidates(plan.steps[at])) - 1) for at in range(len(course.keys), len(plan))
+    )
     sweep_leftovers(run)
-    reporter.save_run(run)
-    outcome = iterate(job, keys, sampler, store, reporter, request.redo_from)
-    if outcome.count < len(keys):
-        run = replace(run, keys=run.keys[: outcome.count])
-        reporter.save_run(run)
-    shown = picture_name(run.name, outcome.count - 1, keys[outcome.count - 1])
-    return Result(outcome.picture, {"samples": outcome.latent}, run, shown)
+    with in_progress(run.name):
+        reporter.save_run()
+        outcome = iterate(job, course.keys, sampler, store, reporter, request.redo_from, course)
+        if outcome.count < len(course.keys):
+            reporter.save_run(outcome.count)
+    waits, run = outcome.picture is None, reporter.run
+    shown = [picture_name(run.name, at, run.keys[at]) for at in range(len(run))[-1:]]
+    if not waits:
+        return Result(outcome.picture, {"samples": outcome.latent}, run, shown)
+    asked = run.asked[-1]
+    pictures = [picture_name(run.name, asked.index, key) for key in asked.keys]
+    say_on_node(
+        f"Iteration {asked.index + 1} has {len(pictures)} candidates: choose one in the strip, and the run "
+        "goes on with it."
+    )
+    waiting = {"iteration": asked.index + 1, "candidates": pictures, "post": f"/isi/runs/{run.name}/choose"}
+    return Result(None, {"samples": None}, run, [*shown, *pictures], waiting)
 
 
 class Reporter:
@@ -130,26 +167,40 @@ class Reporter:
     def __init__(
         self,
         run: Run,
-        plan: Plan,
+        version: str,
+        course: Course,
         counts: Sequence[int],
         progress: Progress,
-        notes: Mapping[str, str],
-        environment: Any,
+        notes: Notes,
     ):
-        self.run, self.plan, self.counts, self.progress = run, plan, counts, progress
-        self.notes, self.environment = notes, environment
-        self.version = run.keys[-1]
+        self.run, self.plan, self.version, self.course = run, run.plan, version, course
+        self.counts, self.progress, self.notes = counts, progress, notes
         self.steps_done = 0
         self.writable = True
+        self.picked = -1
+        """The step whose candidates were made."""
 
     def __call__(self, iteration: Iteration) -> None:
-        self.steps_done += self.counts[iteration.index]
+        if iteration.index == self.picked:
+            self.save_run()
+        else:
+            self.steps_done += self.counts[iteration.index]
+        self._show("isi.iteration", iteration, {"changed": self.run.changed if iteration.index == 0 else ()})
+
+    def candidate(self, made: Iteration, number: int, count: int) -> None:
+        """Hears of a candidate, by its number from 0, of a step that has `count`."""
+        self.picked = made.index
+        self.steps_done += self.counts[made.index]
+        more = {"candidate": number + 1, "candidates": count, "seed": str(made.step.seed)}
+        self._show("isi.candidate", made, more)
+
+    def _show(self, event: str, iteration: Iteration, more: Mapping[str, Any]) -> None:
         name = picture_name(self.run.name, iteration.index, iteration.key)
         if not iteration.reused or not picture_path(name).exists():
             self._write(name, iteration)
         self.progress.advance(self.steps_done)
         send_event(
-            "isi.iteration",
+            event,
             {
                 "run": self.run.name,
                 "iteration": iteration.index + 1,
@@ -158,36 +209,35 @@ class Reporter:
                 "reused": iteration.reused,
                 "seconds": round(iteration.seconds, 3),
                 "picture": name,
-                "changed": self.run.changed if iteration.index == 0 else (),
                 "key": iteration.key,
+                **more,
             },
         )
 
-    def save_run(self, run: Run) -> None:
-        """Writes the run's manifest; a disk that does not take it costs the name, not the run."""
+    def save_run(self, count: int | None = None) -> None:
+        """Writes the run's manifest, with its first `count` iterations (all that are known).
+
+        A disk that does not take it costs the name, not the run.
+        """
+        course = self.course
+        asked = tuple(course.asked if count is None else [one for one in course.asked if one.index < count])
+        self.run = replace(
+            self.run, keys=tuple(course.keys[:count]), plan=course.resolved(self.plan), asked=asked,
+            open=course.open and count is None,
+        )  # fmt: skip
         try:
-            run.save(self.version)
+            self.run.save(self.version)
         except OSError as error:
-            log.warning("The run %r can't be written down (%s): going on without.", run.name, error)
+            log.warning("The run %r can't be written down (%s): going on without.", self.run.name, error)
 
     def _write(self, name: Mapping[str, str], iteration: Iteration) -> None:
         pictures = iteration.picture() if self.writable else None
         if pictures is None:
             return
-        story = {
-            "version": 1,
-            "run": self.run.name,
-            "iteration": iteration.index + 1,
-            "of": len(self.plan),
-            "key": iteration.key,
-            "step": iteration.step.to_json(),
-            "environment": self.environment,
-            "seconds": round(iteration.seconds, 3),
-        }
-        notes = {**with_shown(self.notes, self.run.name, iteration.key), "isi": json.dumps(story)}
         try:
             # The host's own nodes that save pictures obey this switch too.
-            save_pictures(name, pictures, {} if comfy.cli_args.args.disable_metadata else notes)
+            silent = comfy.cli_args.args.disable_metadata
+            save_pictures(name, pictures, {} if silent else self.notes.of(iteration, pictures))
         except OSError as error:
             self.writable = False
             log.warning("Pictures of %r can't be written (%s): going on without.", self.run.name, error)
@@ -239,6 +289,8 @@ def describe(
     del sampling["size"], sampling["own_sampler"]
     if request.sampling.sigmas is not None:
         sampling["sigmas"] = live.fingerprint([request.sampling.sigmas])
+    if request.sampling.noise is not None:
+        sampling["noise"] = request.sampling.noise.to_json()
     return {
         "environment": environment(request.models.model.load_device),
         **sampling,
@@ -249,7 +301,7 @@ def describe(
         "memory": request.memory.to_json(),
         "drift": request.drift
         and {
-            name: live.fingerprint([value]) if isinstance(value, Tensor) else value
+            name: live.fingerprint([value]) if isinstance(value, Tensor | PixelLock) else value
             for name, value in _fields(request.drift).items()
         },
     }

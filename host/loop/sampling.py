@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -23,7 +23,8 @@ from ...core.loop.room import need_room
 from ...core.pictures.masks import pool_to_latent
 from ..prompts.loras import Loras
 from ..prompts.speak import check_names, encode_text, read_negative, speak
-from .moment import Conditioner, Extras, Moment, Needs, bound, chain
+from .moment import Conditioner, Extras, Moment, Needs, Sight, bound, chain, check_control, reader_of
+from .noise import Noise
 from .progress import Progress
 
 SAMPLERS: list[str] = comfy.samplers.KSampler.SAMPLERS
@@ -32,6 +33,14 @@ LONGEST_SCHEDULE = 100_000
 """Noise levels of a whole schedule of which a step may sample the end; a hundredth of one always may."""
 LARGEST_TRUE_CFG = 2.0
 """Of models that take guidance as an input: above it pictures burn."""
+FAST = {
+    "Flux schnell": ("Flux", "guidance_embed", False),
+    "Z-Image Turbo": ("Lumina2", "z_image_modulation", True),
+}
+"""Models of few steps, by the host's class and a value of its layout. Some that were not distilled share it:
+nothing in the weights tells them apart."""
+LARGEST_OF_KIN = 5.0
+"""The cfg that none of either sort is used above."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,7 @@ class Sampling:
 
     `size` is the (height, width) in pixels of a text-to-image first step; with a picture it means nothing.
     A connected SAMPLER takes the place of `sampler`, SIGMAS `[n + 1]` that of `scheduler` and a step's steps;
-    a step that names its own sampler or scheduler keeps it.
+    a step that names its own sampler or scheduler keeps it. `noise` makes what each step starts from.
     """
 
     negative: str
@@ -59,6 +68,7 @@ class Sampling:
     size: tuple[int, int]
     own_sampler: Any = None
     sigmas: Tensor | None = None
+    noise: Noise | None = None
 
     def check(self) -> None:
         """Raises ValueError for noise levels that nothing can be sampled along."""
@@ -91,7 +101,7 @@ class StepSampler:
     """The engine's `Sampler` on the user's models.
 
     Prompts that the plan repeats are encoded once, and dropped after their last use so that long plans stay
-    small.
+    small. `known` are the steps with the seeds that were chosen so far, where the plan leaves that open.
     """
 
     plan: Plan
@@ -99,9 +109,10 @@ class StepSampler:
     sampling: Sampling
     extras: Extras
     progress: Progress
+    known: Sequence[Step] = ()
     _loras: Loras = field(default_factory=Loras)
     _last_use: dict[str, int] = field(default_factory=dict)
-    _encoded: dict[tuple[str, tuple[Lora, ...], bool], list] = field(default_factory=dict)
+    _encoded: dict[tuple[str, tuple[Lora, ...], bool, int | None], list] = field(default_factory=dict)
     _recent: tuple[set, set] = field(default_factory=lambda: (set(), set()))
 
     def check(self, picture: Tensor | None) -> None:
@@ -110,21 +121,27 @@ class StepSampler:
         needs: list[Needs | None] = [Needs("the model", channels=wants)]
         for conditioner in chain(self.models.conditioner):
             needs.append(conditioner.needs(self.models.model))
-        self._hold(needs, picture is not None)
+        count = 0 if picture is None else len(picture)
+        self._hold(needs, count)
         for conditioner in chain(self.models.conditioner):
             conditioner.check(self.models.model, self.models.vae, self.plan)
+        check_control(self.plan, self.models.conditioner)
+        if reader := reader_of(self.models.conditioner, self.models.model):
+            reader.check_clip(self.models.clip, self.models.model)
         self._check_prompts()
         height, width = self.sampling.size if picture is None else picture.shape[1:3]
-        batch, need = 1 if picture is None else len(picture), 0
+        batch, need = max(count, 1), 0
         for number, step in enumerate(self.plan.steps, 1):
             _check_names(number, step)
             for does, value in (bound(extra, self.extras) for extra in step.extras):
-                self._hold([does.needs(value)], picture is not None or number > 1)
+                self._hold([does.needs(value)], count if number == 1 else batch)
                 does.check(value, self.models.model, self.models.vae)
             view = step.lens.view_size(height, width)
             if min(view) < 1:
                 raise ValueError(f"Step {number} of the plan works on an empty picture: check its size.")
             step.lens.check_size(height, width, self.plan.assets)
+            if self.sampling.noise is not None:
+                self.sampling.noise.check_size(*view)
             height, width = step.lens.size(height, width)
             need = max(need, batch * 3 * 4 * 3 * (view[0] * view[1] + height * width))
         need_room(need, "The largest picture of this plan", "lower its size, or use fewer pictures at once")
@@ -133,6 +150,13 @@ class StepSampler:
         """What is allowed but gives bad pictures, in one sentence; mostly nothing."""
         config = getattr(getattr(self.models.model.model, "model_config", None), "unet_config", None) or {}
         largest = max((step.cfg for step in self.plan.steps), default=0.0)
+        kind = type(self.models.model.model).__name__
+        fast = next((n for n, (one, key, at) in FAST.items() if kind == one and config.get(key) is at), None)
+        if fast and largest > LARGEST_OF_KIN:
+            return (
+                f"cfg {largest:g} burns pictures of this model: {fast} wants cfg 1 and few steps, and models "
+                f"of its layout that were not distilled take {LARGEST_OF_KIN:g} at most."
+            )
         if not config.get("guidance_embed") or largest <= LARGEST_TRUE_CFG:
             return ""
         return (
@@ -140,9 +164,9 @@ class StepSampler:
             "and its guidance with FluxGuidance."
         )
 
-    def _hold(self, needs: Iterable[Needs | None], has_picture: bool) -> None:
+    def _hold(self, needs: Iterable[Needs | None], pictures: int) -> None:
         for one in filter(None, needs):
-            one.check(self.models.vae, has_picture)
+            one.check(self.models.vae, pictures)
 
     def __call__(self, index: int, step: Step, view: View | None, latent: Tensor | None) -> Sampled:
         """Samples one step of the plan. Raises ValueError where the sampler returns no finite picture."""
@@ -159,7 +183,8 @@ class StepSampler:
             moment = conditioner.condition(moment)
         for does, value in extras:
             moment = does.patch(moment, value)
-        samples = sample(moment, self.sampling, self.progress.callback())
+        before = [step.seed for step in (self.known or self.plan.steps)[:index]]
+        samples = sample(moment, self.sampling, self.progress.callback(), before)
         if not torch.isfinite(samples).all():
             raise ValueError(
                 f"Iteration {index + 1} came out of the sampler as NaN or infinity; the iterations before it "
@@ -192,13 +217,14 @@ class StepSampler:
             step = replace(step, denoise=1.0)
         self._recent = self._recent[1], set()
         prompt, negative = read_prompt(step.prompt), read_negative(self._negative(step))
+        encoded = partial(self._encode, index, Sight(self.models.model, vae, pixels))
         if prompt.plain and negative.plain:
-            ours = self._encode(index, prompt.text)
-            theirs = self._encode(index, negative.text, negative=True)
+            ours = encoded(prompt.text)
+            theirs = encoded(negative.text, negative=True)
             return Moment(index, step, self.models.model, vae, ours, theirs, start, pixels)
         said = speak(
             self.models.model, self._loras, prompt, negative,
-            schedule(self.models.model, step, self.sampling), partial(self._encode, index),
+            schedule(self.models.model, step, self.sampling), encoded,
         )  # fmt: skip
         self._loras.keep(name for name, last in self._last_use.items() if last > index)
         return Moment(index, step, said.model, vae, said.positive, said.negative, start, pixels)
@@ -221,21 +247,25 @@ class StepSampler:
         """The negative prompt of a step: its own, or the run's."""
         return self.sampling.negative if step.negative is None else step.negative
 
-    def _encode(self, index: int, text: str, loras: tuple[Lora, ...] = (), negative: bool = False) -> list:
-        encoders = [] if negative else [one.encode for one in chain(self.models.conditioner)]
-        key = text, loras, negative and self.models.conditioner is not None
+    def _encode(
+        self, index: int, sight: Sight, text: str, loras: tuple[Lora, ...] = (), negative: bool = False
+    ) -> list:
+        reader = reader_of(self.models.conditioner, self.models.model)
+        looks = reader is not None and reader.looks
+        key = text, loras, negative and reader is not None, index if looks else None
         self._recent[1].add(key)
         if key not in self._encoded:
             later = self.plan.steps[index:]
             texts = {text for step in later for text in (step.prompt, self._negative(step))}
             kept = {known for known in self._encoded if known[0] in texts and not known[1]}
             kept |= self._recent[0] | self._recent[1]
-            self._encoded = {known: made for known, made in self._encoded.items() if known in kept}
+            now = {None, index}
+            self._encoded = {
+                known: made for known, made in self._encoded.items() if known in kept and known[3] in now
+            }
             clip = self._loras.on_clip(loras, self.models.clip)
-            own = (encode(clip, text) for encode in encoders)
-            self._encoded[key] = next((one for one in own if one is not None), None) or encode_text(
-                clip, text
-            )
+            made = encode_text(clip, text) if reader is None else reader.encode(clip, text, sight, negative)
+            self._encoded[key] = made
         return self._encoded[key]
 
 
@@ -249,8 +279,11 @@ def _check_names(number: int, step: Step) -> None:
             )
 
 
-def sample(moment: Moment, sampling: Sampling, callback: Any) -> Tensor:
-    """What the host's KSampler node does, with our callback and without touching the global RNG."""
+def sample(moment: Moment, sampling: Sampling, callback: Any, before: list[int]) -> Tensor:
+    """What the host's KSampler node does, with our callback and without touching the global RNG.
+
+    `before` are the seeds of the steps before this one.
+    """
     step, model = moment.step, moment.model
     latent = comfy.sample.fix_empty_latent_channels(model, moment.latent["samples"])
     given: dict[str, Any] = {
@@ -262,6 +295,10 @@ def sample(moment: Moment, sampling: Sampling, callback: Any) -> Tensor:
     with global_rng_kept(model.load_device):
         # KSampler seeds the global RNG, and a few samplers draw from it.
         noise = comfy.sample.prepare_noise(latent, step.seed, moment.latent.get("batch_index"))
+        if sampling.noise is not None:
+            ratio = moment.vae.spacial_compression_encode()
+            start, levels = {**moment.latent, "samples": latent}, schedule(model, step, sampling)
+            noise = sampling.noise.at_step(start, [*before, step.seed], ratio, levels)
         own = None if step.sampler else sampling.own_sampler
         sigmas = sampling.sigmas_of(step)
         if own is None and sigmas is None:

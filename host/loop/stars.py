@@ -21,7 +21,7 @@ _lock = threading.Lock()
 def read_stars(run: str, user: str | None = None) -> list[str] | None:
     """The file names of the starred pictures of a run, whose name is checked; None where none ever was."""
     try:
-        found = json.loads(read_bounded(_path(run, user), LARGEST))
+        found = json.loads(read_bounded(stars_path(run, user), LARGEST))
     except (OSError, ValueError, RecursionError):
         return None
     found = found if isinstance(found, list) else []
@@ -44,7 +44,7 @@ def write_stars(run: str, change: Any, user: str | None = None) -> list[str]:
         if len(stars) > MOST:
             raise ValueError(f"A run has at most {MOST:,} stars.")
         try:
-            write_atomic(_path(run, user), json.dumps(stars).encode())
+            write_atomic(stars_path(run, user), json.dumps(stars).encode())
         except OSError as error:
             raise ValueError(f"The star can't be kept: {error.strerror}.") from error
     return stars
@@ -54,5 +54,6 @@ def _are_pictures(names: Any) -> bool:
     return isinstance(names, list) and all(isinstance(n, str) and PICTURE.fullmatch(n) for n in names)
 
 
-def _path(run: str, user: str | None) -> Path:
+def stars_path(run: str, user: str | None = None) -> Path:
+    """Where the stars of a run, whose name is checked, are kept."""
     return home(user) / "stars" / f"{run}.json"

@@ -8,7 +8,8 @@ from typing import ClassVar
 import pytest
 import torch
 from isi.core.loop.drift import DriftLock
-from isi.core.loop.engine import Job, Sampled, iterate, resume, root_key, step_keys
+from isi.core.loop.engine import Job, Sampled, iterate, resume
+from isi.core.loop.keys import root_key, step_keys
 from isi.core.loop.lens import Lens, Resize, View
 from isi.core.loop.memory import Memory
 from isi.core.loop.plan import Plan, Step

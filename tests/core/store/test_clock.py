@@ -4,7 +4,8 @@ import random
 
 import pytest
 import torch
-from isi.core.loop.engine import Job, Sampled, iterate, root_key, step_keys
+from isi.core.loop.engine import Job, Sampled, iterate
+from isi.core.loop.keys import root_key, step_keys
 from isi.core.loop.plan import Plan, Step
 from isi.core.store import store as store_module
 from isi.core.store.store import Store

@@ -6,7 +6,8 @@ import time
 
 import pytest
 import torch
-from isi.core.loop.engine import Job, Sampled, iterate, root_key, step_keys
+from isi.core.loop.engine import Job, Sampled, iterate
+from isi.core.loop.keys import root_key, step_keys
 from isi.core.loop.plan import Plan, Step
 from isi.core.store.store import Store
 

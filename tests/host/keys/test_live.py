@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
 import torch
 from isi.host.keys.live import fingerprint
+from isi.host.keys.state import plain
 
 from ..tiny import tiny_clip, tiny_model, tiny_vae
 
@@ -129,6 +131,22 @@ def test_cycles_end(booted):
     loop = []
     loop.append(loop)
     assert fingerprint(loop) == fingerprint(loop)
+
+
+def test_what_a_module_holds_is_read_whole_wherever_it_lies_in_memory(tmp_path):
+    """What is only made while it is read must not be taken for what comes after it."""
+
+    def held(*defaults):
+        module = types.ModuleType("made_up")
+        for index, default in enumerate(defaults):
+            exec(f"def f{index}(a={default}): pass", vars(module))  # noqa: S102
+        return plain(module, tmp_path)
+
+    assert len({held(1, 2, 3), held(1, 2, 4), held(1, 4, 3), held(4, 2, 3)}) == 4
+    blocks = []
+    for _ in range(50):  # memory that is laid out otherwise each time
+        blocks.append([object() for _ in range(len(blocks))])
+        assert held(1, 2, 3) == held(1, 2, 3)
 
 
 CODE = """

@@ -36,22 +36,6 @@ def pack(booted):
 
 
 @pytest.fixture
-def calls(monkeypatch):
-    """Counts the host's sampler runs."""
-    import comfy.sample
-
-    count = []
-    real = comfy.sample.sample
-
-    def counted(*args, **kwargs):
-        count.append(1)
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(comfy.sample, "sample", counted)
-    return count
-
-
-@pytest.fixture
 def sampled(host, calls, pack):
     """How often a run of two steps had to sample, in a host whose caches are empty unless `keep`."""
 
