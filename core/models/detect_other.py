@@ -81,6 +81,8 @@ TEXT_PARTS = re.compile(
     re.MULTILINE,
 )
 CLIP_WIDTHS = {768: "CLIP-L", 1024: "CLIP-H", 1280: "CLIP-G"}
+CLIP_PLACES = 77
+"""Tokens of a chunk; Long-CLIP has 248."""
 VISION = re.compile(
     r"^(?:vision_model\.encoder\.layers\.0\.self_attn\.|visual\.transformer\.resblocks\.0\.attn\.in_proj_)",
     re.MULTILINE,
@@ -204,8 +206,13 @@ def _share(header: Header, starts: tuple[str, ...]) -> float:
 
 
 def _clip(header: Header) -> str:
-    shapes = (shape for name, shape in header.shapes.items() if name.endswith("token_embedding.weight"))
-    return CLIP_WIDTHS.get(next((shape[1] for shape in shapes), 0), "CLIP")
+    def size(axis: int, *names: str) -> int:
+        fits = (s for name, s in header.shapes.items() if name.endswith(names) and len(s) == 2)
+        return next((shape[axis] for shape in fits), 0)
+
+    name = CLIP_WIDTHS.get(size(1, "token_embedding.weight"), "CLIP")
+    places = size(0, "position_embedding.weight", "positional_embedding")
+    return "Long " + name if places > CLIP_PLACES else name
 
 
 def _is_context(name: str, shape: tuple[int, ...]) -> bool:

@@ -19,6 +19,10 @@ PREFIXES = (
 )  # fmt: skip
 
 
+PLAIN = 16
+"""Channels of the latent that every family with `variants` takes where it is plain."""
+
+
 @dataclass(frozen=True)
 class Transformer:
     """A family: its names, the tensors that give it away, and its patch embedding.
@@ -208,7 +212,7 @@ TRANSFORMERS = (
         over=("lumina2",), parts=LUMINA_PARTS,
     ),
     Transformer(
-        "lumina2", "Lumina 2", ("cap_embedder.1.weight", *REFINER), "x_embedder.weight", 4,
+        "lumina2", "Lumina 2", ("cap_embedder.1.weight", *REFINER), "x_embedder.weight", 4, sizes=(2304,),
         parts=LUMINA_PARTS,
     ),
     Transformer(
@@ -253,7 +257,8 @@ TRANSFORMERS = (
         over=("qwen-image",),
     ),
     Transformer(
-        "qwen-image", "Qwen Image", ("txt_norm.weight", QWEN), "img_in.weight", 4, parts=QWEN_PARTS,
+        "qwen-image", "Qwen Image", ("txt_norm.weight", QWEN), "img_in.weight", 4, sizes=(0, 64),
+        parts=QWEN_PARTS,
     ),
     Transformer("lens", "Lens", ("txt_norm.0.weight", "img_in.weight", "proj_out.weight"), "img_in.weight"),
     Transformer("ideogram4", "Ideogram 4", ("embed_image_indicator.weight",), "input_proj.weight"),
@@ -316,7 +321,7 @@ def _fits(header: Header, transformer: Transformer, prefix: str) -> bool:
     if not transformer.entry:
         return True
     sizes = header.shapes.get(prefix + transformer.entry)
-    if sizes is None:
+    if sizes is None or len(sizes) < len(transformer.sizes):
         return False
     return all(wanted in (0, size) for wanted, size in zip(transformer.sizes, sizes, strict=False))
 
@@ -326,7 +331,8 @@ def _kind(header: Header, transformer: Transformer, prefix: str) -> ModelKind:
     shape = header.shapes.get(entry, ())
     channels = None
     # Four-bit weights are packed: their shapes say nothing of channels.
-    if len(shape) > 1 and header.dtypes[entry] not in ("U8", "I8"):
+    packed = header.dtypes.get(entry) in ("U8", "I8")
+    if len(shape) > 1 and not packed:
         channels = shape[1] // transformer.patch - transformer.more
     slug, meaning, node = transformer.variants.get(channels or 0, (transformer.slug, "", ""))
     slug, meaning, node = _wan22(header, prefix, slug) or (slug, meaning, node)
@@ -337,6 +343,9 @@ def _kind(header: Header, transformer: Transformer, prefix: str) -> ModelKind:
         strangers -= {part for parts, *_ in WAN_MORE for part in parts.split()}
     elif transformer.slug == "hunyuan-video" and transformer.layout == "transformer" and len(shape) == 4:
         slug, family, meaning, node = "hunyuan-image", "Hunyuan Image", "", ""
+    # Channels decide between a family's kinds: with others it is none of them.
+    odd = bool(transformer.variants) and slug == transformer.slug and family == transformer.family
+    odd = odd and not packed and channels != PLAIN
     whole = any(mark in header.text for mark in COMPANIONS)
     layout = transformer.layout
     notes = [
@@ -348,8 +357,10 @@ def _kind(header: Header, transformer: Transformer, prefix: str) -> ModelKind:
         notes = [
             f"Looks like {family}, but has parts that no known kind has: {', '.join(sorted(strangers))}."
         ]
+    elif odd:
+        notes = [f"Looks like {family}, but its first layer does not take {PLAIN} channels."]
     return ModelKind(
-        "unknown" if strangers else DIT + slug,
+        "unknown" if strangers or odd else DIT + slug,
         channels,
         family,
         "LDM" if whole and layout == "transformer" else layout,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from .header import Header
 from .kinds import ModelKind
@@ -118,7 +119,8 @@ def kinds_by_shape(family: str, channels: int, alone: bool) -> tuple[str, ...]:
 def _read_ldm(header: Header) -> tuple[Unet, str] | None:
     for prefix in LDM_PREFIXES:
         first = header.shapes.get(f"{prefix}input_blocks.0.0.weight")
-        if first is None or f"{prefix}out.0.weight" not in header.shapes:  # a ControlNet has no way out
+        # A ControlNet has no way out.
+        if not _is_convolution(first) or f"{prefix}out.0.weight" not in header.shapes:
             continue
         starts = [f"{prefix}input_blocks.{i}.1." for i in range(1, 13)] + [f"{prefix}middle_block.1."]
         adm = header.shapes.get(f"{prefix}label_emb.0.0.weight")
@@ -128,7 +130,7 @@ def _read_ldm(header: Header) -> tuple[Unet, str] | None:
         video = _moves(header, prefix, temporal) or bool(LATE.search(header.text))
         stranger = _stranger(header, prefix, LDM_PARTS)
         return (
-            Unet(first[1], first[0], context, adm[1] if adm else None, labels, temporal, video, stranger),
+            Unet(first[1], first[0], context, _width(adm), labels, temporal, video, stranger),
             "LDM",
         )
     return None
@@ -137,7 +139,7 @@ def _read_ldm(header: Header) -> tuple[Unet, str] | None:
 def _read_diffusers(header: Header) -> tuple[Unet, str] | None:
     for prefix in DIFFUSERS_PREFIXES:
         first = header.shapes.get(f"{prefix}conv_in.weight")
-        if first is None or f"{prefix}conv_norm_out.weight" not in header.shapes:
+        if not _is_convolution(first) or f"{prefix}conv_norm_out.weight" not in header.shapes:
             continue
         blocks = [f"{prefix}down_blocks.{i}.attentions.0." for i in range(4)]
         starts = [*blocks, f"{prefix}mid_block.attentions.0."]
@@ -150,10 +152,20 @@ def _read_diffusers(header: Header) -> tuple[Unet, str] | None:
         video = _moves(header, prefix, temporal)
         stranger = _stranger(header, prefix, DIFFUSERS_PARTS)
         return (
-            Unet(first[1], first[0], context, adm[1] if adm else None, labels, temporal, video, stranger),
+            Unet(first[1], first[0], context, _width(adm), labels, temporal, video, stranger),
             "diffusers",
         )
     return None
+
+
+def _is_convolution(shape: tuple[int, ...] | None) -> TypeGuard[tuple[int, ...]]:
+    """Whether a shape is that of a convolution over a picture, or a video."""
+    return shape is not None and len(shape) in (4, 5)
+
+
+def _width(shape: tuple[int, ...] | None) -> int | None:
+    """What a matrix of this shape takes in; None for what is no matrix."""
+    return shape[1] if shape is not None and len(shape) > 1 else None
 
 
 def _temporal(header: Header, mark: str) -> bool:
@@ -191,7 +203,7 @@ def _stranger(header: Header, prefix: str, parts: tuple[str, ...]) -> str:
 def _context(header: Header, prefix: str, starts: list[str]) -> int | None:
     """The width of the text conditioning, from the first cross-attention; None where two disagree."""
     shapes = (header.shapes.get(f"{start}transformer_blocks.0.attn2.to_k.weight") for start in starts)
-    width = next((shape[1] for shape in shapes if shape), None)
+    width = next((_width(shape) for shape in shapes if shape), None)
     for name, shape in header.shapes.items():
         reads_text = name.endswith(".attn2.to_k.weight") and ".transformer_blocks." in name
         if reads_text and name.startswith(prefix) and len(shape) == 2 and shape[1] != width:

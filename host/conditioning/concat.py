@@ -12,12 +12,17 @@ import comfy.utils
 import torch
 from torch import Tensor
 
+from ...core.loop.lens import widened
 from ...core.models import concat as maths
 from ...core.models.concat import Concat, Depth, InpaintMask, Latents, LowResolution, Part
 from ...core.models.kinds import CONCAT, ModelKind, describe
 from ...core.pictures.resize import lanczos, mask_beside
 from ..loop.moment import Needs
 from ..loop.sampling import encode as encode_pictures
+from ..models.living import living_models
+
+PICTURES = ("image", "depth", "background")
+"""What of `Sources` holds pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +65,8 @@ def prepare(found: ModelKind, model: Any, vae: Any, sources: Sources, node: str 
     if vae is not None:
         needs_of(found).check_vae(vae)
     check_sources(found, sources, node)
+    pictures = {name: widened(getattr(sources, name)) for name in PICTURES}
+    sources = replace(sources, mask=widened(sources.mask), **pictures)
     if found.kind in RELIT:
         sources = replace(sources, mask=with_alpha(sources.mask, sources.image))
     sources = replace(sources, image=rgb(sources.image), background=rgb(sources.background))
@@ -68,8 +75,10 @@ def prepare(found: ModelKind, model: Any, vae: Any, sources: Sources, node: str 
 
 def check_sources(found: ModelKind, sources: Sources, node: str = CONCAT) -> None:
     """Raises ValueError for what is connected and can't be used."""
-    for name in ("image", "mask", "depth", "background"):
+    for name in (*PICTURES, "mask"):
         given = getattr(sources, name)
+        if given is not None and name != "mask":
+            check_not_empty(given, name, node)
         if given is not None and not torch.isfinite(given).all():
             raise ValueError(
                 f"Expected numbers in every pixel of {name}, but some are NaN or infinite: connect another "
@@ -79,6 +88,14 @@ def check_sources(found: ModelKind, sources: Sources, node: str = CONCAT) -> Non
         raise ValueError(
             f"A background is connected to {node}, but this is {describe(found)}, which sees only the "
             "foreground: disconnect the background, or use an FBC file (iclight_sd15_fbc)."
+        )
+
+
+def check_not_empty(picture: Tensor, name: str, node: str) -> None:
+    """Raises ValueError for a batch of no pictures. (A mask of none is one of zeros.)"""
+    if not picture.numel():
+        raise ValueError(
+            f"Expected a picture in {name} of {node}, but it is an empty batch: connect another one."
         )
 
 
@@ -114,9 +131,9 @@ def _latents(vae: Any, pixels: Tensor, latent_format: Any = None) -> tuple[Laten
 def _encoded_at(vae: Any, pixels: Tensor, latent_format: Any, height: int, width: int) -> Tensor:
     """The latents of `pixels` resampled for a latent of this size; whatever model is loaded stays so."""
     factor = vae.spacial_compression_encode()
-    loaded = comfy.model_management.loaded_models(only_currently_used=True)
-    latents = encode_pictures(vae, lanczos(pixels, height * factor, width * factor))
-    comfy.model_management.load_models_gpu(loaded)
+    with living_models() as loaded:
+        latents = encode_pictures(vae, lanczos(pixels, height * factor, width * factor))
+        comfy.model_management.load_models_gpu(loaded)
     return latents if latent_format is None else latent_format.process_in(latents)
 
 

@@ -14,12 +14,13 @@ from PIL import ImageColor
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ...core.loop.lens import widened
 from ...core.models.concat import light_gradient
 from ...core.models.kinds import ICLIGHT, ModelKind, describe
 from ..models import mini
 from ..models.model_files import SAFETENSORS, header_of, model_files, model_path
 from ..models.model_kind import CONV_IN, OURS, kind_of_model
-from .concat import Prepared, Sources, encode, like, prepare, rgb
+from .concat import Prepared, Sources, check_not_empty, encode, like, prepare, rgb
 
 PREFIX = "diffusion_model."
 MINI = ("mini/ic-light-fc", "mini/ic-light-fbc")
@@ -93,7 +94,8 @@ def relight(
             f"connect light_image to {ICLIGHT}, or choose a side."
         )
     else:
-        lamp = like(rgb(light_image), sources.image) * torch.tensor(tint)
+        check_not_empty(light_image, "light_image", ICLIGHT)
+        lamp = like(rgb(widened(light_image)), sources.image) * torch.tensor(tint)
     start = encode(vae, lamp)
     batch = made.latent["samples"].shape[0]
     if batch % start.shape[0]:

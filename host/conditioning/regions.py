@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...core.language.prompts import chunks, read_prompt
 from ...core.loop.plan import Plan
-from ..loop.moment import Conditioner, Moment
+from ..loop.moment import Conditioner, Moment, Sight
 from ..prompts.speak import encode_text
 
 SIZE = 512
@@ -33,13 +33,10 @@ class RegionConditioner(Conditioner):
         return len(self.masks) + (self.base > 0)
 
     def check(self, model: Any, vae: Any, plan: Plan) -> None:
+        self.check_whole(plan, "ISI Regions")
         for number, step in enumerate(plan.steps, 1):
-            if not step.lens.whole:
-                raise ValueError(
-                    f"ISI Regions divides whole pictures, and step {number} of the plan works on a part or a "
-                    "larger canvas: disconnect it, or use a plan of ISI Script."
-                )
-            for text, _ in read_prompt(step.prompt).at(0, step.steps).parts:
+            said = dict.fromkeys(read_prompt(step.prompt).by_step(step.steps))
+            for text in dict.fromkeys(text for one in said for text, _ in one.parts):
                 self._count(text, f"The prompt of step {number}")
 
     def identity(self) -> Any:
@@ -48,7 +45,13 @@ class RegionConditioner(Conditioner):
     def condition(self, moment: Moment) -> Moment:
         return moment
 
-    def encode(self, clip: Any, text: str) -> list:
+    def reads(self, model: Any) -> bool:
+        return True
+
+    def encode(self, clip: Any, text: str, sight: Sight, negative: bool) -> list:
+        return encode_text(clip, text) if negative else self.encode_parts(clip, text)
+
+    def encode_parts(self, clip: Any, text: str) -> list:
         """CONDITIONING of a positive text. Raises ValueError for a wrong number of parts."""
         pieces = self._count(text, "The prompt")
         found = []

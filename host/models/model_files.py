@@ -21,6 +21,8 @@ from .geometry import geometry_of_file, geometry_of_mini
 
 MODELS = ("checkpoints", "diffusion_models")
 ALL = (*MODELS, "loras")
+KNOWN = (*ALL, "text_encoders")
+"""The folders whose files can be inspected."""
 SAFETENSORS = (".safetensors", ".sft")
 GGUF = ".gguf"
 LONGEST_NAME = 4096
@@ -53,9 +55,9 @@ def model_path(file: str) -> Path:
     if not file.isprintable() or len(file) > LONGEST_NAME:
         raise ValueError(f"{file[:80]!r} is no name of a file: pick a file from the list.")
     folder, _, name = file.replace("\\", "/").partition("/")
-    if folder not in ALL:
+    if folder not in KNOWN:
         raise ValueError(
-            f"{file[:300]!r} is not in a model folder: expected one of {', '.join(ALL)}, then a name."
+            f"{file[:300]!r} is not in a model folder: expected one of {', '.join(KNOWN)}, then a name."
         )
     inside = PurePosixPath(name)
     if not name or inside.is_absolute() or ".." in inside.parts or PureWindowsPath(name).drive:

@@ -89,6 +89,8 @@ def upscale(
     something that is no upscaler.
     """
     _need_room(image, height, width, getattr(upscaler, "scale", 1))
+    if not len(image):
+        return torch.empty(0, height, width, image.shape[-1])
     if upscaler is None:
         return lanczos(image, height, width)
     if not isinstance(upscaler, SRCNN):

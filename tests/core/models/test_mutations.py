@@ -4,6 +4,7 @@ Every header of a real model, with prefixes of training tools, with parts missin
 mixed in. What is right is the table of `test_detect.py`.
 """
 
+import math
 import random
 
 import pytest
@@ -15,6 +16,8 @@ from .header_vectors import vectors
 from .test_detect import OTHERS, TRANSFORMERS, UNETS
 
 WRAPPERS = ("module.", "_orig_mod.", "state_dict.", "model_ema.", "state_dict.module.", "module._orig_mod.")
+STRANGE = ("ema.", "net_ema.", "student.", "base_model.model.", "pipe.unet.", "0.", "model.model.")
+"""Prefixes that no loader takes off."""
 MIXES = 3
 
 
@@ -71,8 +74,26 @@ def mixtures(vector):
         yield mixed, truth(vector) if few else truth(vector) | truth(other)
 
 
+def damaged(vector):
+    """(what was done, names): names are spoilt, or the sizes behind them."""
+    shapes = vectors()[vector]
+    draw = random.Random(vector)
+    for prefix in STRANGE:
+        yield prefix, {prefix + name: shape for name, shape in shapes.items()}
+    yield "underscores", {name.replace(".", "_"): shape for name, shape in shapes.items()}
+    yield "biases alone", {name: shape for name, shape in shapes.items() if name.endswith("bias")}
+    yield "flat", {name: (math.prod(shape),) for name, shape in shapes.items()}
+    yield "numbers", dict.fromkeys(shapes, ())
+    yield "turned round", {name: tuple(reversed(shape)) for name, shape in shapes.items()}
+    yield "shuffled", dict(zip(draw.sample(list(shapes), len(shapes)), shapes.values(), strict=True))
+    yield "an optimizer", {f"optimizer.state.{name}.exp_avg": shape for name, shape in shapes.items()}
+
+
 def count_of_mutations():
-    return sum(len(WRAPPERS) + sum(1 for _ in parts_missing(vector)) + MIXES + 1 for vector in vectors())
+    return sum(
+        len(WRAPPERS) + sum(1 for _ in (*parts_missing(vector), *damaged(vector))) + MIXES + 1
+        for vector in vectors()
+    )
 
 
 def test_there_are_enough():
@@ -93,6 +114,9 @@ def test_no_mutation_makes_a_wrong_word(vector):
     for i, (shapes, either) in enumerate(mixtures(vector)):
         if wrong(found := found_in(shapes), either):
             bad.append((f"mixed {i}", found))
+    for what, shapes in damaged(vector):
+        if wrong(found := found_in(shapes), right):
+            bad.append((what, found))
     half = list(parts_missing(vector))[0]
     if wrong(found := found_in({f"module.{name}": shape for name, shape in half.items()}), right):
         bad.append(("module. and half", found))

@@ -48,6 +48,14 @@ def condition(host, vaes, kind, model=None, vae=None, **inputs):
     )  # fmt: skip
 
 
+def channels(made):
+    """What is concatenated to the latent that a node gave."""
+    from isi.host.conditioning.concat_patch import KEY
+
+    batch, _, height, width = made[3]["samples"].shape
+    return made[1][0][1][KEY].at(batch, height, width)
+
+
 def refused(host, model, act, message):
     """`act` must raise ValueError with `message` before the UNet of `model` is called once."""
     with unet_inputs(model) as seen, pytest.raises(Failed) as caught:
@@ -69,7 +77,8 @@ def test_missing_inputs(host, vaes, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_latents_of_other_sizes(host, vaes, kind):
+def test_latents_of_other_sizes(host, vaes, kind, deleted_model):
+    """Encoded again while the model is sampled, beside models that are gone but listed."""
     model = concat_model(kind)
     out = condition(host, vaes, kind, model, **inputs_of(kind))
     *ready, latent = out
@@ -369,3 +378,30 @@ def test_nan_in_a_picture_is_said(host, vaes, kind, name):
     inputs[name][0, 3, 5] = float("nan")
     model = concat_model(kind)
     refused(host, model, lambda: condition(host, vaes, kind, model, **inputs), f"every pixel of {name}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_of_no_pictures_is_said_and_one_of_no_masks_is_a_mask_of_zeros(host, vaes, kind):
+    inputs = inputs_of(kind)
+    for name in inputs:
+        none = inputs | {name: inputs[name][:0]}
+        if name != "mask":
+            model = concat_model(kind)
+            refused(host, model, lambda m=model, g=none: condition(host, vaes, kind, m, **g), f"in {name} of")
+            continue
+        zeros = condition(host, vaes, kind, **inputs | {name: torch.zeros(1, HEIGHT, WIDTH)})
+        for size in ((HEIGHT, WIDTH), (64, 64)):
+            made = condition(host, vaes, kind, **inputs | {name: torch.zeros(0, *size)})
+            assert all(torch.equal(made[3][key], value) for key, value in zeros[3].items())
+            assert torch.equal(channels(made), channels(zeros))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision_is_widened_first(host, vaes, kind, dtype):
+    half = {name: value.to(dtype) for name, value in inputs_of(kind).items()}
+    made, wide = (
+        condition(host, vaes, kind, **given)
+        for given in (half, {name: value.float() for name, value in half.items()})
+    )
+    assert torch.equal(made[3]["samples"], wide[3]["samples"]) and torch.equal(channels(made), channels(wide))

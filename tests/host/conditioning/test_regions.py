@@ -1,18 +1,16 @@
 """Regions against the host's masked conditioning combined by hand, alone and in a loop."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
-from isi.core.tiles.regions import ratio_masks, read_ratios, shared_masks
+from isi.core.tiles.regions import MOST_REGIONS, ratio_masks, read_ratios, region_picture, shared_masks
 
 from ..harness import Failed
 
-RATIOS = [
-    ("1", [(1, [1])]),
-    ("1,2", [(1, [1 / 3, 2 / 3])]),
-    ("1;3", [(0.25, [1]), (0.75, [1])]),
-    ("1,2,1;1,1", [(0.5, [2 / 3, 1 / 3]), (0.5, [1])]),
-    (" 2 , 1, 1 ;; 1 ", [(2 / 3, [0.5, 0.5]), (1 / 3, [1])]),
-]
+CASES = json.loads((Path(__file__).parents[2] / "vectors/regions.json").read_text("utf-8"))["cases"]
+RATIOS = [(case["ratios"], case["rows"]) for case in CASES if "rows" in case]
 
 
 @pytest.mark.parametrize(("text", "rows"), RATIOS)
@@ -23,7 +21,7 @@ def test_ratios(text, rows):
         assert columns == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("text", ["", "a", "1,0", "1,-2", "1;;x", "nan", "1," * 80])
+@pytest.mark.parametrize("text", [case["ratios"] for case in CASES if "rows" not in case])
 def test_ratios_that_are_none(text):
     with pytest.raises(ValueError, match="ratios"):
         ratio_masks(text, 8, 8, 0)
@@ -38,6 +36,20 @@ def test_masks_add_up_to_one_and_lie_where_the_ratios_say(text, feather):
     if feather == 0:
         assert masks.mean((1, 2)).tolist() == pytest.approx(shares, abs=0.02)
         assert set(masks.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_the_picture_of_regions_has_a_colour_for_each_and_blends_where_they_blend():
+    masks = ratio_masks(",".join(["1"] * MOST_REGIONS), 8, 2 * MOST_REGIONS, 0.0)
+    (picture,) = region_picture(masks)
+    colours = picture[0, ::2]
+    assert torch.equal(picture[:, ::2], picture[:, 1::2]) and torch.equal(
+        picture, picture[:1].expand(8, -1, -1)
+    )
+    assert picture.min() >= 0 and picture.max() <= 1
+    assert ((colours[1:] - colours[:-1]).abs().amax(1) > 0.3).all()
+    assert (torch.cdist(colours, colours) + torch.eye(MOST_REGIONS)).min() > 0.02
+    both = region_picture(torch.full((2, 1, 1), 0.5))[0, 0, 0]
+    torch.testing.assert_close(both, (colours[0] + colours[1]) / 2)
 
 
 def test_given_masks_are_shared_out():
@@ -104,11 +116,19 @@ def test_in_a_loop_regions_may_change_at_a_step(bench, picture):
     bench.run(bench.plan("a BREAK b"), image=picture, conditioner=conditioner, negative="x")
 
 
-def test_another_number_of_parts_is_said_before_sampling(bench, picture):
+def test_another_number_of_parts_is_said_before_sampling(bench, picture, calls):
     conditioner, *_ = bench.host.call(
         "ISI_Regions", clip=bench.clip, ratios="1,1", base=0.2, feather=0.0, text="", seed=0
     )
     with pytest.raises(Failed, match="prompt of step 2 has 2 parts, and ISI Regions expects 2 after one for"):
         bench.run(bench.plan("a BREAK b BREAK c; a BREAK b"), image=picture, conditioner=conditioner)
+    for changes in (
+        "[a BREAK b BREAK c:a BREAK b:.5]",
+        "a BREAK [b BREAK c|b]",
+        "a BREAK b BREAK c AND d BREAK e",
+    ):
+        with pytest.raises(Failed, match="prompt of step 2 has 2 parts"):
+            bench.run(bench.plan(f"a BREAK b BREAK c; {changes}"), image=picture, conditioner=conditioner)
+    assert not calls
     with pytest.raises(Failed, match="The prompt has 1 parts"):
         bench.host.call("ISI_Regions", clip=bench.clip, ratios="1,1", base=0.2, feather=0.0, text="a", seed=0)

@@ -252,3 +252,32 @@ def test_x4_is_shown_mostly_little_noise_and_told_how_much(tools):
     assert level.min() == 0 and 300 < level.max() <= 350 and level.median() < 60
     told = (1 - tools[1].ALPHA_BAR_X4[level]).sqrt()
     torch.testing.assert_close(shown.std((1, 2, 3)), told, atol=0.01, rtol=0.15)
+
+
+def test_what_a_lora_learns_is_what_the_hosts_loader_puts_on_base(tools, host):
+    from isi.host.models import mini
+    from isi.tools.mini import lora
+
+    _, denoiser, _, _ = tools
+    net = denoiser.Denoiser("base", denoiser.Tokens().vocabulary())
+    net.unet.load_state_dict(mini.unet_weights("base"))
+    x, t, context = torch.randn(2, 4, 16, 16), torch.tensor([10.0, 900.0]), torch.randn(2, 77, mini.CONTEXT)
+    with torch.no_grad():
+        plain = net.unet(x, t, context=context)
+        adapters = lora.Lora(net)
+        assert torch.equal(net.unet(x, t, context=context), plain)
+        for part in adapters.up.values():
+            torch.nn.init.normal_(part.weight, std=0.05)
+        learned = net.unet(x, t, context=context)
+    assert (learned - plain).abs().max() > 0.1
+    assert {name for name, p in net.named_parameters() if p.requires_grad} == set()
+    model, clip, _ = host.call("ISI_MiniCheckpoint", kind="base")
+    import comfy.model_management
+    import comfy.sd
+
+    patched, _ = comfy.sd.load_lora_for_models(model, clip, lora.kohya(adapters.state_dict()), 1.0, 1.0)
+    comfy.model_management.load_models_gpu([patched])
+    with torch.no_grad():
+        theirs = patched.model.diffusion_model(x, t, context=context)
+    patched.unpatch_model()
+    torch.testing.assert_close(theirs, learned, atol=2e-4, rtol=1e-3)
