@@ -6,7 +6,6 @@ weights with their exponents alpha1, alpha2, alpha3.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -35,16 +34,6 @@ class DemoFusion(ExtraValue):
     alpha1: float = 3.0
     alpha2: float = 1.0
     alpha3: float = 1.0
-
-
-def cosine_weight(t: float, alpha: float) -> float:
-    """c = ((1 + cos(pi (T - t) / T)) / 2)^alpha: 1 at t = T, 0 at t = 0. `t` is t / T in 0..1."""
-    return ((1 + math.cos(math.pi * (1 - t))) / 2) ** alpha
-
-
-def skip_residual(z_t: Tensor, noised: Tensor, c1: float) -> Tensor:
-    """Equation 4: c1 z'_t + (1 - c1) z_t, with z'_t the upsampled z_0 noised to the same t."""
-    return torch.lerp(z_t, noised, c1)
 
 
 def blurred(z_t: Tensor, s: int, c3: float) -> Tensor:

@@ -64,3 +64,14 @@ def shared_masks(masks: Tensor) -> Tensor:
     masks = masks.clamp(0, 1)
     total = masks.sum(0, keepdim=True)
     return torch.where(total > 0, masks / total.clamp(min=1e-9), torch.ones_like(masks) / len(masks))
+
+
+def region_picture(masks: Tensor) -> Tensor:
+    """A picture `[1, H, W, 3]` of masks `[N, H, W]` that add up to 1: each region in a colour of its own.
+
+    Hues go round by the golden angle, so that neighbours of any number are far from each other.
+    """
+    thirds = torch.tensor([0, 2 / 3, 1 / 3], dtype=torch.float64)
+    turns = torch.arange(len(masks), dtype=torch.float64)[:, None] * 0.381966 + thirds
+    colours = (0.55 + 0.35 * torch.cos(2 * torch.pi * turns)).to(masks)
+    return torch.einsum("nhw,nc->hwc", masks, colours)[None]

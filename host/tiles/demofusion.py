@@ -6,25 +6,28 @@ on every s-th cell of the picture, so it never sees more than a tile either.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
 import comfy.model_management
 import comfy.patcher_extension
-import comfy.samplers
 import comfy.utils
 import torch
 from torch import Tensor
 
+from ...core.inside.mix import cosine_weight
 from ...core.tiles import demofusion as paper
+from ...core.tiles.blend import TileWeights
 from ...core.tiles.demofusion import DemoFusion
 from ...core.tiles.tiles import TileLayout
 from ...core.tiles.tiling import Tiling
+from ..inside.during import SamplingRun, ahead_of_predictions, noise_level
+from ..inside.mix import mixing
 from ..loop.moment import Moment, Needs, StepExtra
 from . import tiled
-from .tile_conds import cut_cond
-from .tiled import TiledHandler, auto_tile, noise_level, patch_tiled, pixel_ratio
+from .attention_guidance import watched
+from .tile_conds import TileCut, cut_cond
+from .tiled import TiledHandler, TileWindow, auto_tile, patch_tiled, pixel_ratio
 
 KEY = "isi_demofusion"
 OUTER_SAMPLE = comfy.patcher_extension.WrappersMP.OUTER_SAMPLE
@@ -98,16 +101,18 @@ class DemoFusionHandler(TiledHandler):
 
     def execute(self, calc_cond_batch, model, conds, x_in, timestep, model_options) -> list[Tensor]:
         evaluate = super().execute
-        if super().splits(self.layout(model, x_in.shape)):
+        layout = self.layout(model, x_in.shape)
+        if super().splits(layout):
             local = evaluate(calc_cond_batch, model, conds, x_in, timestep, model_options)
         else:
-            local = calc_cond_batch(model, conds, x_in, timestep, model_options)
+            with watched(self.guidances(), _whole(layout, x_in)):
+                local = calc_cond_batch(model, conds, x_in, timestep, model_options)
         t = noise_level(model.model_sampling, timestep)
-        c2 = paper.cosine_weight(t, self.demofusion.alpha2)
+        c2 = cosine_weight(t, self.demofusion.alpha2)
         if c2 == 0:
             return local
         s = self.stride(model, x_in.shape)
-        x_g = paper.blurred(x_in, s, paper.cosine_weight(t, self.demofusion.alpha3))
+        x_g = paper.blurred(x_in, s, cosine_weight(t, self.demofusion.alpha3))
         sparse = self._sparse(calc_cond_batch, model, conds, x_g, s, timestep, model_options)
         return [
             paper.fused(here, paper.dilated(x_in, x_g, there), c2)
@@ -137,6 +142,12 @@ class DemoFusionHandler(TiledHandler):
         return out
 
 
+def _whole(layout: TileLayout, canvas: Tensor) -> TileWindow:
+    """The one tile of a layout that covers all."""
+    weights = TileWeights(layout, "linear", device=canvas.device)
+    return TileWindow(TileCut(layout, tuple(layout), canvas.shape[0]), weights, 1)
+
+
 def patch_demofusion(model: Any, demofusion: DemoFusion) -> Any:
     """A clone of a MODEL that samples as DemoFusion does at `scale`; at scale 1 the model itself.
 
@@ -148,17 +159,17 @@ def patch_demofusion(model: Any, demofusion: DemoFusion) -> Any:
     tiling = held.tiling if isinstance(held, TiledHandler) else Tiling()
     model = patch_tiled(model, DemoFusionHandler(demofusion, tiling))
 
+    def begin(run: SamplingRun):
+        return None if run.start is None else mixing(demofusion.alpha1)
+
     def outer_sample(executor, noise, latent_image, sampler, sigmas, denoise_mask=None, *args, **kwargs):
-        base = executor.class_obj.model_patcher.model
-        source = base.process_latent_in(latent_image)
-        skipping = with_skip_residual(sampler, base.model_sampling, noise, source, demofusion.alpha1)
-        out = executor(noise, latent_image, skipping, sigmas, denoise_mask, *args, **kwargs)
+        out = executor(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
         # Under a mask the statistics of the whole are not the sampler's to keep.
         return out if denoise_mask is not None else paper.with_statistics(out, latent_image.to(out))
 
     model.remove_wrappers_with_key(OUTER_SAMPLE, KEY)
     model.add_wrapper_with_key(OUTER_SAMPLE, KEY, outer_sample)
-    return model
+    return ahead_of_predictions(model, KEY, begin)
 
 
 def unpatched(model: Any) -> Any:
@@ -171,46 +182,6 @@ def unpatched(model: Any) -> Any:
         for key in (KEY, tiled.KEY):
             model.remove_wrappers_with_key(kind, key)
     return model
-
-
-def with_skip_residual(sampler: Any, model_sampling: Any, noise: Tensor, z_0: Tensor, alpha1: float) -> Any:
-    """A copy of a SAMPLER that pulls its picture to the noised `z_0` before each model call.
-
-    Raises ValueError for a sampler that is not one of the host's step functions.
-    """
-    if not isinstance(sampler, comfy.samplers.KSAMPLER):
-        raise ValueError(
-            "DemoFusion changes the picture between a sampler's steps, which this SAMPLER does not allow: "
-            "choose one of KSampler's, such as euler."
-        )
-    function = sampler.sampler_function
-
-    def sample(model, x, sigmas, **options):
-        return function(
-            _SkipResidual(model, model_sampling, noise.to(x), z_0.to(x), alpha1), x, sigmas, **options
-        )
-
-    skipping = copy.copy(sampler)
-    skipping.sampler_function = sample
-    return skipping
-
-
-class _SkipResidual:
-    """The model as a sampler sees it, which mixes the noised z_0 into the sampler's own x."""
-
-    def __init__(self, inner: Any, model_sampling: Any, noise: Tensor, z_0: Tensor, alpha1: float):
-        self._inner, self._model_sampling = inner, model_sampling
-        self._noise, self._z_0, self._alpha1 = noise, z_0, alpha1
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def __call__(self, x: Tensor, sigma: Tensor, **options) -> Tensor:
-        c1 = paper.cosine_weight(noise_level(self._model_sampling, sigma), self._alpha1)
-        noised = self._model_sampling.noise_scaling(sigma[:1], self._noise, self._z_0)
-        # In place: the sampler must go on from the mixed picture, not only have it judged.
-        x.copy_(paper.skip_residual(x, noised, c1))
-        return self._inner(x, sigma, **options)
 
 
 class DemoFusionExtra(StepExtra[DemoFusion]):

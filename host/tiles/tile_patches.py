@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MethodType
 from typing import Any
@@ -20,15 +19,14 @@ import comfy.model_management
 import comfy.model_patcher
 import comfy.sd
 import torch
+from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
+from ..models.living import living_models
 from .tile_conds import Cut
 
 LEAST_PICTURE = 64
 """Fewer pixels a side are no picture that a model is shown."""
-
-GUIDANCE = "SelfAttentionGuidance"
-"""The host's node whose blur follows the attention of the model's last call: that of the last tile."""
 
 DEEPEST, MOST = 5, 10_000
 """How far, and at how many values, a stranger's patch is searched for pictures."""
@@ -85,6 +83,10 @@ HOLDERS: dict[str, Holder] = {
 }
 
 
+IN_TILES = (WrappersMP.APPLY_MODEL, WrappersMP.DIFFUSION_MODEL)
+"""Wrappers that are called tile by tile; the others see the whole canvas."""
+
+
 def held_pictures(model_options: dict) -> list[Any]:
     """The patches of known classes that hold a picture, each once."""
     found: dict[int, Any] = {}
@@ -100,9 +102,12 @@ def check_patches(model_options: dict, size: tuple[int, int], ratio: int) -> Non
 
     That is one of any size, or anything as large as a canvas of `size` cells of `ratio` pixels.
     """
+    transformer_options = model_options.get("transformer_options", {})
+    wrappers = transformer_options.get("wrappers", {})
     strangers = [
         *_patches(model_options),
-        *model_options.get("transformer_options", {}).get("patches_replace", {}).values(),
+        *transformer_options.get("patches_replace", {}).values(),
+        *(one for kind in IN_TILES for of_key in wrappers.get(kind, {}).values() for one in of_key),
         model_options.get("model_function_wrapper"),
     ]
     for patch in strangers:
@@ -117,17 +122,6 @@ def check_patches(model_options: dict, size: tuple[int, int], ratio: int) -> Non
                 )
 
 
-def warnings_of(model_options: dict) -> str:
-    """What works in tiles, but not as it is meant, in one sentence; mostly nothing."""
-    after = model_options.get("sampler_post_cfg_function", [])
-    if any(getattr(function, "__qualname__", "").startswith(GUIDANCE) for function in after):
-        return (
-            "Self-Attention Guidance blurs the whole picture where the last tile's attention lies: bypass it "
-            "for tiled sampling."
-        )
-    return ""
-
-
 def cut_patches(
     patches: Sequence[Any], cuts: Sequence[Cut], shape: Sequence[int], ratio: int
 ) -> list[dict[int, Any]]:
@@ -135,23 +129,10 @@ def cut_patches(
 
     They lie where the VAE leaves them. Whatever model is loaded stays so.
     """
-    with _living_models() as loaded:
+    with living_models() as loaded:
         made = _cut(patches, cuts, shape, ratio)
         comfy.model_management.load_models_gpu(loaded)
     return made
-
-
-@contextmanager
-def _living_models() -> Iterator[list[Any]]:
-    """Gives the models in use. Meanwhile the host lists none whose patcher is gone: to encode, its patches
-    load again what is listed, and fail at those."""
-    listed = comfy.model_management.current_loaded_models
-    dead = [one for one in listed if one.model is None]
-    listed[:] = [one for one in listed if one.model is not None]
-    try:
-        yield comfy.model_management.loaded_models(only_currently_used=True)
-    finally:
-        listed.extend(dead)
 
 
 def _cut(

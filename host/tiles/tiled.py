@@ -25,12 +25,13 @@ from ...core.pictures.flat import detail_map
 from ...core.tiles.blend import TileWeights
 from ...core.tiles.tiles import Tile, TileLayout
 from ...core.tiles.tiling import Tiling
+from ..inside.during import noise_level
 from ..loop.moment import Moment, StepExtra
-from ..loop.progress import say_on_node
 from ..models import geometry
+from .attention_guidance import TiledGuidance, guided_by_tiles, watched
 from .positions import has_places, with_places
 from .tile_conds import Cut, TileCut, cut_cond, touches
-from .tile_patches import check_patches, cut_patches, held_pictures, warnings_of, with_patches
+from .tile_patches import check_patches, cut_patches, held_pictures, with_patches
 from .tiled_vae import in_tiles
 
 log = logging.getLogger("isi")
@@ -52,6 +53,7 @@ class TiledRun:
     detail: Tensor | None = None
     prompts: tuple[list[dict], ...] = ()
     kept: dict = field(default_factory=dict)
+    guidances: list[TiledGuidance] = field(default_factory=list)
     progress: comfy.utils.ProgressBar | None = None
 
 
@@ -62,6 +64,10 @@ class TileWindow(comfy.context_windows.ContextWindowABC):
     cut: TileCut
     weights: TileWeights
     ratio: int
+
+    @property
+    def pictures(self) -> int:
+        return self.cut.count * self.cut.batch
 
     def get_tensor(self, full: Tensor) -> Tensor:
         return self.cut.tensor(full)
@@ -108,12 +114,11 @@ class TiledHandler(comfy.context_windows.ContextHandlerABC):
                 f"but {len(self.prompts)} prompts are connected to tile_prompts: connect one for each tile, "
                 "row by row (ISI Upscale Cost shows the grid)."
             )
-        if self.splits(layout):
-            check_patches(guider.model_options, layout.size, pixel_ratio(model))
-            if warning := warnings_of(guider.model_options):
-                say_on_node(warning)
         handler = copy.copy(self)
         handler.run = TiledRun(guider, latent, max(1, len(sigmas) - 1))
+        if self.splits(layout):
+            handler.run.guidances = guided_by_tiles(guider.model_options)
+            check_patches(guider.model_options, layout.size, pixel_ratio(model))
         if self.progress and not layout.whole:
             handler.run.progress = comfy.utils.ProgressBar(1)
         for i, prompt in enumerate(self.prompts):
@@ -148,23 +153,33 @@ class TiledHandler(comfy.context_windows.ContextHandlerABC):
         cuts = [TileCut(layout, tiles, x_in.shape[0]) for tiles, _ in groups]
         options = self.patched_options(model, model_options, cuts, x_in)
         placed = self.placed(model)
+        guidances = self.guidances()
         for done, (tiles, tile_conds) in enumerate(groups, 1):
             comfy.model_management.throw_exception_if_processing_interrupted()
             window = TileWindow(cuts[done - 1], weights, ratio)
-            if self._flat(layout, tiles[0]):
-                parts = [window.get_tensor(self._source(model, x_in))] * len(conds)
-            else:
-                parts = calc_cond_batch(
-                    model,
-                    [c if c is None else self.get_resized_cond(c, x_in, window) for c in tile_conds],
-                    window.get_tensor(x_in),
-                    timestep.repeat(len(tiles)),
-                    with_places(options(done - 1), model, layout, tiles[0]) if placed else options(done - 1),
-                )
+            with watched(guidances, window):
+                if self._flat(layout, tiles[0]):
+                    parts = [window.get_tensor(self._source(model, x_in))] * len(conds)
+                else:
+                    own = options(done - 1)
+                    parts = calc_cond_batch(
+                        model,
+                        [c if c is None else self.get_resized_cond(c, x_in, window) for c in tile_conds],
+                        window.get_tensor(x_in),
+                        timestep.repeat(len(tiles)),
+                        with_places(own, model, layout, tiles[0]) if placed else own,
+                    )
             for canvas, part in zip(out, parts, strict=True):
                 window.add_window(canvas, part)
             self._report(step, done, len(groups))
         return out
+
+    def guidances(self) -> list[TiledGuidance]:
+        """What guides by the attention of each tile, for an evaluation that begins."""
+        found = self.run.guidances if self.run else []
+        for one in found:
+            one.begin()
+        return found
 
     def placed(self, model: Any) -> bool:
         """Whether the model is told where each tile lies, so that tiles can't share a call."""
@@ -308,14 +323,6 @@ def pixel_ratio(model: Any) -> int:
 def auto_tile(model: Any) -> int:
     """Longest side in pixels of an automatic tile, of a BaseModel."""
     return geometry.auto_tile(model.latent_format)
-
-
-def noise_level(model_sampling: Any, sigma: Tensor) -> float:
-    """A sigma as a share (0..1) of the model's own time, t / T."""
-    ends = (model_sampling.sigma_min, model_sampling.sigma_max)
-    first, last = (float(model_sampling.timestep(torch.as_tensor(end).reshape(1)).max()) for end in ends)
-    now = float(model_sampling.timestep(sigma.reshape(-1)[:1].cpu()).max())
-    return min(1.0, max(0.0, (now - first) / (last - first)))
 
 
 def latent_detail(model: Any, latent: Tensor) -> Tensor | None:

@@ -6,10 +6,8 @@ import pytest
 import torch
 from isi.core.tiles.demofusion import (
     blurred,
-    cosine_weight,
     dilated,
     fused,
-    skip_residual,
     sparse_rows,
     with_statistics,
 )
@@ -19,17 +17,9 @@ def random(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("alpha", [0.5, 1.0, 3.0])
-def test_weights_fall_from_one_to_zero(alpha):
-    weights = [cosine_weight(t / 100, alpha) for t in range(101)]
-    assert weights[0] == 0 and weights[-1] == 1
-    assert weights == sorted(weights)
-    assert math.isclose(cosine_weight(0.5, alpha), 0.5**alpha)
-
-
 def test_mixes_are_linear_and_exact_at_their_ends():
     a, b = random(1, 4, 8, 8), random(1, 4, 8, 8, seed=1)
-    assert torch.equal(skip_residual(a, b, 0.0), a) and torch.equal(skip_residual(a, b, 1.0), b)
+    assert torch.equal(fused(a, b, 0.0), a) and torch.equal(fused(a, b, 1.0), b)
     assert torch.allclose(fused(a, b, 0.25), 0.25 * b + 0.75 * a)
 
 

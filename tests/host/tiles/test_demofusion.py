@@ -63,7 +63,7 @@ def test_the_skip_residual_holds_to_the_picture():
     held, x = x, []
     sample(model, z_0, callback=watch, **settings)
     # The first steps, where c1 is near 1, stay near the noised picture; plain sampling leaves it at once.
-    from isi.core.tiles.demofusion import cosine_weight
+    from isi.core.inside.mix import cosine_weight
 
     assert cosine_weight(1.0, 3.0) == 1
     source = model.model.process_latent_in(z_0)
@@ -92,3 +92,20 @@ def test_a_sampler_of_another_kind_is_refused():
     z_0 = smooth(1, 4, 16, 16)
     with pytest.raises(ValueError, match="choose one of KSampler"):
         guider.sample(z_0, z_0, Other(), torch.tensor([1.0, 0.0]))
+
+
+def test_a_prompt_that_changes_is_timed_as_with_the_sampler_alone():
+    import comfy.samplers
+    from isi.host.inside.during import with_ahead
+    from isi.host.prompts.by_step import LOOKS_AHEAD, Clock
+
+    seen = set()
+    for name in comfy.samplers.KSAMPLER_NAMES:
+        if name in ("dpm_fast", "dpm_adaptive"):
+            continue  # the host has a function of its own round these, and they look at no later step
+        plain = comfy.samplers.ksampler(name)
+        skipping = with_ahead(plain, None, None)
+        clocks = [Clock(torch.tensor([9.0, 1.0, 0.0]), one) for one in (plain, skipping)]
+        assert clocks[0].reach == clocks[1].reach and clocks[0].skips_last == clocks[1].skips_last
+        seen.add(clocks[1].reach)
+    assert seen == {0, *(reach for reach, _ in LOOKS_AHEAD.values())}

@@ -1,7 +1,6 @@
 """Model patches that hold a picture, in tiles: the host's own classes against each tile done by hand."""
 
 import functools
-import gc
 
 import pytest
 import torch
@@ -229,22 +228,6 @@ def test_supirs_and_animas_patches_are_one_object_wherever_a_tile_meets_them():
     assert model.model.calls and {shape[0] for shape in model.model.calls} == {1}
 
 
-@pytest.fixture
-def deleted_model():
-    """The host lists a model whose patcher was deleted while something still holds its weights."""
-    import comfy.model_management
-
-    gone = patcher(torch.nn.Linear(1, 1))
-    weights = gone.model
-    comfy.model_management.load_models_gpu([gone])
-    del gone
-    gc.collect()
-    listed = comfy.model_management.current_loaded_models
-    assert any(one.model is None for one in listed)
-    yield weights
-    listed[:] = [one for one in listed if one.real_model() is not weights]
-
-
 def test_wans_uni3c_video_is_cut_frame_by_frame(deleted_model):
     import comfy.latent_formats
 
@@ -272,7 +255,9 @@ def test_wans_uni3c_video_is_cut_frame_by_frame(deleted_model):
     assert patch.prepared_render is None
 
 
-@pytest.mark.parametrize("holds", ["attribute", "closure", "partial", "list", "canvas", "replace", "wrapper"])
+@pytest.mark.parametrize(
+    "holds", ["attribute", "closure", "partial", "list", "canvas", "replace", "wrapper", "apply", "diffusion"]
+)
 def test_a_strangers_picture_is_one_sentence_before_sampling(holds):
     picture = rand(1, 300, 200, 3)
 
@@ -299,6 +284,9 @@ def test_a_strangers_picture_is_one_sentence_before_sampling(holds):
         patched.set_model_attn2_replace(patch, "middle", 0, 0)
     elif holds == "wrapper":
         patched.set_model_unet_function_wrapper(patch)
+    elif holds in ("apply", "diffusion"):
+        kind = {"apply": "apply_model", "diffusion": "diffusion_model"}[holds]
+        patched.add_wrapper_with_key(kind, "stranger", patch)
     else:
         patched.set_model_double_block_patch(patch)
     size = f"{WIDTH} x {HEIGHT}" if holds == "canvas" else "200 x 300"
@@ -306,7 +294,7 @@ def test_a_strangers_picture_is_one_sentence_before_sampling(holds):
         sample(tiled(patched), torch.zeros(1, 4, HEIGHT, WIDTH))
     assert "\n" not in str(raised.value) and not model.model.calls
     # One tile is the host's own sampling, whatever a patch holds.
-    if holds not in ("wrapper", "replace"):
+    if holds not in ("wrapper", "replace", "apply", "diffusion"):
         sample(tiled(patched, tile=512), torch.zeros(1, 4, HEIGHT, WIDTH))
         assert model.model.calls
 
@@ -326,12 +314,3 @@ def test_patches_without_a_picture_are_let_through():
     model.set_model_double_block_patch(patch)
     sample(tiled(model), torch.zeros(1, 4, HEIGHT, WIDTH))
     assert model.model.calls
-
-
-def test_self_attention_guidance_is_warned_of(model, caplog):
-    guided = node("SelfAttentionGuidance").execute(model, 0.5, 2.0).args[0]
-    text = [[rand(1, 77, 64), {}]]
-    for own, said in ((model, False), (guided, True)):
-        caplog.clear()
-        sample(tiled(own), torch.zeros(1, 4, 16, 32), steps=1, cfg=2.0, positive=text, negative=text)
-        assert ("Self-Attention Guidance blurs" in caplog.text) is said

@@ -52,12 +52,12 @@ def z_image(inpaint: bool):
     return model, patcher(control), tiny_vae(z_channels=16)
 
 
-def flux():
+def flux(guidance_embed=False):
     """A Flux MODEL, small, with random weights."""
     return built(
         "Flux", image_model="flux", in_channels=16, out_channels=16, patch_size=2, hidden_size=32,
         num_heads=2, depth=1, depth_single_blocks=1, vec_in_dim=8, context_in_dim=8, mlp_ratio=2.0,
-        axes_dim=[4, 6, 6], txt_ids_dims=[], theta=10000, qkv_bias=True, guidance_embed=False,
+        axes_dim=[4, 6, 6], txt_ids_dims=[], theta=10000, qkv_bias=True, guidance_embed=guidance_embed,
     )  # fmt: skip
 
 
