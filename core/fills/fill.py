@@ -50,7 +50,7 @@ def fill(pixels: Tensor, mask: Tensor, mode: str, seed: int = 0) -> Tensor:
 
     Filled pixels are opaque. Without any known pixel every mode is "neutral". `seed` is for "patch noise".
     """
-    if not mask.any():
+    if not len(pixels) or not mask.any():
         return pixels
     filled = pixels.clone()
     # Pictures that share a mask are filled together.

@@ -23,68 +23,107 @@ TENSION = 8.0
 near the rim is mostly what new content sheds into its known neighbours."""
 MOST = 40 / 255
 """A cell that differs by more from the others shows other things, not the same ones in other colours."""
-BLUR, FADE = 2, 16
-"""Pixels over which the rim's single pixels are averaged, and over which that fades out."""
+BLUR = 2
+"""Pixels to each side over which single pixels near the rim are averaged, by a plane through them."""
+REACH = 16
+"""Pixels over which a decoder mixes what it made with what it was given: about two cells of its latent."""
 FINE = 20 / 255
-"""The most that single pixels of the rim are corrected beyond their cell."""
+"""The most that single pixels of the rim are corrected beyond their surroundings."""
 
 
 def spread(difference: Tensor, known: Tensor) -> Tensor:
     """A smooth surface `[B, H, W, C]`: `difference` where `known` `[H, W]` (bool), and going on from there.
 
-    In two scales. Cells that are all known give their means to a spline in tension (W. H. F. Smith and
-    P. Wessel, "Gridding with continuous curvature splines in tension", Geophysics 55, 1990): it leaves the
-    rim without a kink and turns at once into a membrane (Laplace's equation), which never exceeds what it
-    has at the rim. What the rim's pixels have beyond that goes on for some pixels more.
+    The known side shows a step of the new one only as far as a decoder mixes the two, and half of it at the
+    rim. So the difference is turned about its value at the rim, which leaves it without a kink and comes to
+    the whole step REACH pixels on. From there cells give their means to a spline in tension (W. H. F. Smith
+    and P. Wessel, "Gridding with continuous curvature splines in tension", Geophysics 55, 1990), which turns
+    at once into a membrane (Laplace's equation).
 
     Zero everywhere if no cell is known.
     """
     height, width = known.shape
     cell = max(CELL, math.ceil(max(height, width) / GRID))
-    cells, whole = _cells(difference, known, cell)
-    middle = cells[:, :, whole].median(2).values if whole.any() else None
-    if middle is None:
+    usual = _usual(difference, known, cell)
+    if usual is None:
         return torch.zeros_like(difference)
-    usual = ((cells - middle[..., None, None]).abs().amax((0, 1)) <= MOST) & whole
-    if not usual.any():
-        return torch.zeros_like(difference)
-    surface = _spline(cells.cpu().double().numpy(), usual.cpu().numpy(), cell / TENSION)
+    trend = _planes(difference, usual)
+    turned, far = _turned(trend, usual)
+    # A cell of the latent that is known in part is made anew as a whole: the step lies at the last whole one.
+    latent = _pixels(_cells(difference, usual, CELL)[1], CELL, known)
+    whole_step = _turned(trend, latent, all_of_it=True)[0] if latent.any() else turned
+    ring = torch.lerp(whole_step, turned, _falling(far, REACH))
+    told = usual | (far <= 2 * REACH) & ~known
+    cells, whole = _cells(torch.where(usual[..., None], difference, ring), told, cell)
+    surface = _spline(cells.cpu().double().numpy(), whole.cpu().numpy(), cell / TENSION)
     enlarged = _enlarged(torch.from_numpy(surface).to(difference), cell)
     smooth = enlarged[..., :height, :width].movedim(1, -1)
-    rest = (difference - smooth).clamp(-FINE, FINE)
-    near = _blurred(rest, known)
-    made = smooth + _reflected(near, known) + push_pull(rest - near, known)
-    return torch.where(known[..., None], difference.clamp(smooth - FINE, smooth + FINE), made)
+    grain = push_pull((difference - trend).clamp(-FINE, FINE), usual)
+    made = torch.lerp(smooth, ring, _falling(far, 2 * REACH)) + grain
+    return torch.where(known[..., None], difference, made)
 
 
-def _blurred(values: Tensor, known: Tensor) -> Tensor:
-    """`values` `[B, H, W, C]`, each the mean of the known ones within BLUR pixels; 0 where not known."""
-    weight = known[None, None].to(values)
-    parts = (values.movedim(-1, 1) * weight, weight)
-    mean, share = (functional.avg_pool2d(part, 2 * BLUR + 1, 1, BLUR) for part in parts)
-    return (mean / share.clamp(min=1e-6) * weight).movedim(1, -1)
+def _falling(far: Tensor, reach: int) -> Tensor:
+    """1 at the distance 0 and 0 from `reach` on, `[H, W, 1]`."""
+    return ((1 + torch.cos(math.pi * (far / reach).clamp(max=1))) / 2)[..., None]
 
 
-def _reflected(values: Tensor, known: Tensor) -> Tensor:
-    """`values` `[B, H, W, C]` turned about their value at the rim: so they go on at their slope.
+def _usual(difference: Tensor, known: Tensor, cell: int) -> Tensor | None:
+    """The known pixels `[H, W]` of cells that differ as most do; None if there is no known cell."""
+    cells, whole = _cells(difference, known, cell)
+    if not whole.any():
+        return None
+    middle = cells[:, :, whole].median(2).values[..., None, None]
+    usual = known & _pixels((cells - middle).abs().amax((0, 1)) <= MOST, cell, known)
+    return usual if usual.any() else None
 
-    A pixel at p, whose nearest known one is r, gets 2 v(r) - v(2 r - p), less and less
-    over FADE pixels.
+
+def _pixels(cells: Tensor, cell: int, like: Tensor) -> Tensor:
+    """`cells` `[h, w]` at the pixels, as large as `like` `[H, W]`."""
+    large = cells.repeat_interleave(cell, 0).repeat_interleave(cell, 1)
+    return large[: like.shape[0], : like.shape[1]]
+
+
+def _planes(values: Tensor, known: Tensor) -> Tensor:
+    """`values` `[B, H, W, C]`, each that of the plane through the known ones within BLUR pixels; 0 elsewhere.
+
+    A mean would lag behind a slope at the rim, where pixels are known on one side only. H. Knutsson and C.-F.
+    Westin, "Normalized and differential convolution", CVPR 1993.
     """
-    if bool(known.all()):
-        return torch.zeros_like(values)
+    side = 2 * BLUR + 1
+    x = (torch.arange(side, device=values.device) - BLUR).expand(side, side).float()
+    base = torch.stack([torch.ones_like(x), x, x.T])[:, None]
+    weight = known[None, None].float()
+    moments = functional.conv2d(weight, (base[:, None] * base[None]).flatten(0, 1), padding=BLUR)[0]
+    n, sx, sy, _, xx, xy, _, _, yy = moments
+    xx, yy = xx + 1e-3, yy + 1e-3  # of a single row no slope across it is known
+    parts = torch.stack([xx * yy - xy**2, sy * xy - sx * yy, sx * xy - sy * xx])
+    parts = torch.where(known, parts / (torch.stack([n, sx, sy]) * parts).sum(0).clamp(min=1e-6), 0)
+    made = torch.empty_like(values)
+    for picture, out in zip(values, made, strict=True):
+        for channel in range(values.shape[-1]):
+            shown = picture[None, None, ..., channel].float() * weight
+            out[..., channel] = (functional.conv2d(shown, base, padding=BLUR)[0] * parts).sum(0)
+    return made
+
+
+def _turned(values: Tensor, known: Tensor, all_of_it: bool = False) -> tuple[Tensor, Tensor]:
+    """`values` `[B, H, W, C]` turned about their value at the rim, and the distance `[H, W]` from there.
+
+    A pixel at p, whose nearest known one is r, gets 2 v(r) - v(2 r - p), from at most REACH pixels inwards;
+    everywhere from there with `all_of_it`. It gets v(r) where that is not known.
+    """
     nearest: Any = ndimage.distance_transform_edt(~known.cpu().numpy(), return_indices=True)
-    distance, index = nearest
-    far = torch.from_numpy(distance).to(values)
-    y, x = torch.from_numpy(index).long().to(values.device)
+    far, index = (torch.from_numpy(part).to(values.device) for part in nearest)
+    y, x = index.long()
     rows = torch.arange(known.shape[0], device=values.device)[:, None]
     columns = torch.arange(known.shape[1], device=values.device)[None]
-    back_y = (2 * y - rows).clamp(0, known.shape[0] - 1)
-    back_x = (2 * x - columns).clamp(0, known.shape[1] - 1)
+    share = (REACH if all_of_it else far.clamp(max=REACH)) / far.clamp(min=1)
+    back_y = (y + (y - rows) * share).round().long().clamp(0, known.shape[0] - 1)
+    back_x = (x + (x - columns) * share).round().long().clamp(0, known.shape[1] - 1)
     rim = values[:, y, x]
     inner = torch.where(known[back_y, back_x][..., None], values[:, back_y, back_x], rim)
-    fade = ((1 + torch.cos(math.pi * (far / FADE).clamp(max=1))) / 2 * (far > 0))[..., None]
-    return fade * (2 * rim - inner)
+    return 2 * rim - inner, far.to(values)
 
 
 def _cells(difference: Tensor, known: Tensor, cell: int) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,7 @@ def equalize(picture: Tensor, mode: EqualizeMode = "per channel", strength: floa
     `strength` 0..1 mixes with the picture, 0 gives `picture` itself. The alpha channel stays. A channel
     whose values span less than one 8-bit level counts as constant and stays: it holds nothing but noise.
     """
-    if strength == 0:
+    if strength == 0 or not len(picture):
         return picture
     channels = picture.shape[-1]
     colours = channels - 1 if channels in (2, 4) else channels

@@ -252,7 +252,8 @@ def take_mask(mask: Tensor, box: Box) -> Tensor:
 def blended(mask: Tensor, pixels: int) -> Tensor:
     """A composite mask: `mask`, and a soft edge that ends `pixels` outside of it."""
     half = pixels // 2
-    return torch.maximum(mask, feather(grow(mask, pixels - half), half))
+    soft = feather(grow(mask, pixels - half), half)
+    return mask if soft is mask else torch.maximum(mask, soft, out=soft)
 
 
 def known_ring(mask: Tensor, stride: int = 1) -> Tensor:

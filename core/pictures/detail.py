@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..loop.lens import resize
+from .masks import as_mask
 
 Mode = Literal["add", "multiply", "soft light"]
 MODES: tuple[Mode, ...] = ("add", "multiply", "soft light")
@@ -25,20 +26,22 @@ def transfer_detail(
     With G a Gaussian of `blur` pixels, s the source at the target's size and t the target:
     add: G t + (s - G s). multiply: G t * s / G s, the ratio of the Retinex model: detail is reflectance, and
     scales with the light on it. soft light: t under a layer of 1/2 + (s - G s), by the W3C's formula.
-    `blend` (0..1) and `mask` `[B or 1, H, W]` say how much of it; 0 is the target bit for bit. Alpha stays
-    the target's. Raises ValueError for batches that don't pair.
+    `blend` (0..1) and `mask` `[B or 1, h, w]`, of any size, say how much of it; 0 is the target bit for bit.
+    Alpha stays the target's. Raises ValueError for batches that don't pair and for NaN in the mask.
     """
-    if blend <= 0:
+    if blend <= 0 or not len(target):
         return target
+    if not len(source):
+        raise ValueError("The source is an empty batch: connect the picture whose detail is wanted.")
     if 1 not in (len(source), len(target)) and len(source) != len(target):
         raise ValueError(
             f"Expected one source, or as many as there are targets ({len(target)}), but got {len(source)}: "
             "connect batches of one size."
         )
     height, width = target.shape[1:3]
-    colours = min(target.shape[-1], 3)
+    colours = 1 if target.shape[-1] < 3 else 3
     t = target[..., :colours].float()
-    s = resize(source[..., :3].float(), height, width)
+    s = resize(source[..., : 1 if source.shape[-1] < 3 else 3].float(), height, width)
     s = s if s.shape[-1] == colours else s.mean(-1, keepdim=True).expand(-1, -1, -1, colours)
     fine = s - _gaussian(s, blur)
     if mode == "add":
@@ -51,7 +54,9 @@ def transfer_detail(
     weight = torch.full((1, 1, 1, 1), float(blend), device=t.device)
     if mask is not None:
         shown = mask.float().reshape(-1, *mask.shape[-2:], 1)
-        weight = blend * resize(shown, height, width).clamp(0, 1).to(t.device)
+        if len(shown):
+            shown = resize(shown, height, width)
+        weight = blend * as_mask(shown[..., 0], height, width, len(made))[..., None].to(t.device)
     out = torch.where(weight > 0, torch.lerp(t, made.clamp(0, 1), weight.expand_as(made)), t).to(target.dtype)
     alpha = target[..., colours:]
     return torch.cat([out, alpha.expand(len(out), *alpha.shape[1:])], -1) if alpha.shape[-1] else out

@@ -7,6 +7,7 @@ every side, diagonals included, for graded masks as for binary ones.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,8 @@ NOISE = 4 / 255
 """The black of a mask that was a JPEG is 0 to 3 of 255."""
 REACH = 16
 """How far a soft edge is followed into that, in pixels."""
-ROWS = 512
-"""Lines that `feather` transforms at once: keeps its working memory a fraction of the mask."""
+LINES = 128
+"""Lines that `grow` and `feather` work on at once: keeps their working memory a fraction of the mask."""
 
 
 def as_mask(mask: Tensor, height: int, width: int, batch: int | None = None) -> Tensor:
@@ -71,29 +72,38 @@ def grow(mask: Tensor, pixels: int) -> Tensor:
 
     What lies beyond the frame neither grows into it nor eats from it.
     """
+    if pixels == 0:
+        return mask
     if pixels < 0:
         return -grow(-mask, -pixels)
+    out = mask.clone()
     for axis in (-1, -2):
-        mask = _running_max(mask, pixels, axis)
-    return mask
+        for lines in _lines(out, axis):
+            lines.copy_(_running_max(lines, pixels))
+    return out
 
 
-def _running_max(mask: Tensor, radius: int, axis: int) -> Tensor:
-    """Maximum over 2 radius + 1 neighbours along `axis`, by doubling the window: log2(radius) passes."""
-    length = mask.shape[axis]
-    radius = min(radius, length - 1)
+def _lines(mask: Tensor, axis: int) -> Iterator[Tensor]:
+    """Views `[B, n, length]` of some lines of `mask` at a time, along `axis`: rows (-1) or columns (-2).
+
+    Those without anything but 0 are left out: neither a maximum nor a mean of zeros is anything else.
+    """
+    for lines in mask.movedim(axis, -1).split(LINES, 1):
+        if lines.any():
+            yield lines
+
+
+def _running_max(lines: Tensor, radius: int) -> Tensor:
+    """Maximum over 2 radius + 1 neighbours of a line, by doubling the window: log2(radius) passes."""
+    radius = min(radius, lines.shape[-1] - 1)
     if radius == 0:
-        return mask
+        return lines
     window = 2 * radius + 1
-    edge = [0, 0, 0, 0]
-    edge[0 if axis == -1 else 2] = edge[1 if axis == -1 else 3] = radius
-    out = functional.pad(mask, edge, value=-math.inf)
+    out = functional.pad(lines, (radius, radius), value=-math.inf)
     reach = 1
     while reach < window:
         step = min(reach, window - reach)
-        out = torch.maximum(
-            out.narrow(axis, 0, out.shape[axis] - step), out.narrow(axis, step, out.shape[axis] - step)
-        )
+        out = torch.maximum(out[..., :-step], out[..., step:])
         reach += step
     return out
 
@@ -125,28 +135,23 @@ def feather(mask: Tensor, pixels: int, profile: str = "cosine") -> Tensor:
     kernel = ramp(ends, profile).diff()
     kernel = kernel[pixels - radius : pixels + radius + 1]
     kernel = (kernel / kernel.sum()).to(mask)
+    out = mask.clone()
     for axis in (-1, -2):
-        mask = _smooth(mask, kernel, axis)
+        for lines in _lines(out, axis):
+            lines.copy_(_smooth(lines, kernel))
     # The transform's rounding must not make "nothing" a little and "everything" not quite.
-    mask = torch.where(mask < 2e-6, 0, torch.where(mask > 1 - 2e-6, 1, mask))
-    return mask
+    return out.masked_fill_(out < 2e-6, 0).masked_fill_(out > 1 - 2e-6, 1)
 
 
-def _smooth(mask: Tensor, kernel: Tensor, axis: int) -> Tensor:
-    """Convolution along `axis` with an odd symmetric kernel, by FFT of some lines at a time."""
-    lines = mask.movedim(axis, -1)
+def _smooth(lines: Tensor, kernel: Tensor) -> Tensor:
+    """Convolution of lines with an odd symmetric kernel, by FFT."""
     radius = len(kernel) // 2
     length = lines.shape[-1] + 2 * radius
     centred = functional.pad(kernel, (0, length - len(kernel))).roll(-radius)
     response = torch.fft.rfft(centred).real
-    index = torch.arange(-radius, length - radius, device=mask.device).clamp(0, lines.shape[-1] - 1)
-    out = torch.empty_like(mask)
-    target = out.movedim(axis, -1)
-    for first in range(0, lines.shape[-2], ROWS):
-        part = lines[..., first : first + ROWS, :][..., index]
-        part = torch.fft.irfft(torch.fft.rfft(part) * response, n=length)
-        target[..., first : first + ROWS, :] = part[..., radius : radius + lines.shape[-1]]
-    return out
+    index = torch.arange(-radius, length - radius, device=lines.device).clamp(0, lines.shape[-1] - 1)
+    made = torch.fft.irfft(torch.fft.rfft(lines[..., index]) * response, n=length)
+    return made[..., radius : radius + lines.shape[-1]]
 
 
 @in_float32
@@ -226,10 +231,16 @@ def found(mask: Tensor, floor: float = FLOOR) -> Tensor:
     if floor <= 0 or torch.equal(there, mask > floor):
         return there
     for one, levels in zip(there, mask, strict=True):
-        peak = float(levels.max())
-        core = _reaching(levels > NOISE, levels > min(floor, peak / 2))
+        rows, columns = (one.any(axis).nonzero().flatten() for axis in (1, 0))
+        if len(rows) == 0:
+            continue
+        # Beyond this box there is nothing to be found.
+        box = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+        marked, part = one[box], levels[box]
+        peak = float(part.max())
+        core = _reaching(part > NOISE, part > min(floor, peak / 2))
         near = grow(core[None].float(), REACH)[0] > 0
-        one.copy_(_reaching(one & near, core))
+        marked.copy_(_reaching(marked & near, core))
     return there
 
 

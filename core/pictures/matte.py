@@ -87,7 +87,7 @@ class Backdrop(Crop):
     def paste(self, canvas: Tensor, patch: Tensor, assets: Assets) -> None:
         inner = self.box.within(*canvas.shape[1:3])
         rows, columns = inner.slices(self.box)
-        back = assets[self.composite].to(canvas.device)
+        back = widened(assets[self.composite]).to(canvas.device)
         own = foreground(widened(take(canvas, self.box)), 1 - back)[:, rows, columns]
         target = canvas[:, inner.top : inner.bottom, inner.left : inner.right]
         composite_into(own, patch[:, rows, columns], back[:, rows, columns])

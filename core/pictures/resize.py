@@ -10,6 +10,7 @@
 - A mask at the size of the picture beside it: `mask_beside`, bilinear, as the host's inpainting nodes.
 - Channels of a concat model: `core.models.concat`, each as the model was trained.
 - Levels inside a fill or in mattes: `core.fills.pyramid` and its neighbours, each as its own paper has it.
+- An edited picture on the one before: `core.edits.registration`, bicubic, and bilinear to measure.
 - A light or background beside a picture, hints under tiles: the host's own `common_upscale`, as its nodes do.
 """
 
@@ -51,7 +52,12 @@ def nearest(picture: Tensor, height: int, width: int) -> Tensor:
 
 @in_float32
 def mask_beside(mask: Tensor, height: int, width: int) -> Tensor:
-    """The mask `[B, H, W]` at the size of the picture that it belongs to: bilinear, `[B, height, width]`."""
+    """The mask `[B, H, W]` at the size of the picture that it belongs to: bilinear, `[B, height, width]`.
+
+    A batch of no masks is a mask of zeros.
+    """
+    if not mask.numel():
+        return mask.new_zeros(1, height, width)
     mask = mask.reshape(-1, 1, *mask.shape[-2:])
     if mask.shape[-2:] != (height, width):
         mask = functional.interpolate(mask, (height, width), mode="bilinear")

@@ -1,20 +1,31 @@
 """Every function of pictures in float16 and bfloat16: float32's result, rounded once, without a NaN."""
 
-from collections.abc import Callable
+import importlib
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator
+from types import CodeType
 
 import pytest
 import torch
+from isi.core import edits, fills, pictures
+from isi.core.edits.edit_lock import EditLock
 from isi.core.fills.fill import MODES, fill
 from isi.core.loop.drift import match_statistics
 from isi.core.loop.lens import Chain, Masked, Resize, composite, resize
 from isi.core.pictures import differential, masks
 from isi.core.pictures.canvas import Canvas
-from isi.core.pictures.colour import equalize
-from isi.core.pictures.crop import Box, Crop, ViewSize, blended, match_colour, take, take_mask
+from isi.core.pictures.colour import MATCHINGS, equalize, match_colours
+from isi.core.pictures.contact_sheet import contact_sheet
+from isi.core.pictures.crop import Box, Crop, ViewSize, blended, match_colour, objects, take, take_mask
+from isi.core.pictures.detail import transfer_detail
 from isi.core.pictures.flat import detail_map
-from isi.core.pictures.resize import lanczos
+from isi.core.pictures.matte import Backdrop
+from isi.core.pictures.resize import lanczos, mask_beside, nearest
 from isi.core.pictures.srcnn import SRCNN, sharpen_luma
 from isi.core.pictures.stitch import Around, crop_for_inpaint
+from isi.core.plans.window import Window
 from torch import Tensor
 
 HEIGHT, WIDTH = 48, 56
@@ -52,6 +63,9 @@ CALLS: dict[str, Call] = {
     "take": lambda p, s, m: take(p, Box(-3, 9, 30, 60)),
     "detail": lambda p, s, m: detail_map(p),
     "canvas": through(Canvas(5, 0, 7, -3, fill="edge", overlap=4, blend=3)),
+    "window": through(Window(0, 8, 48, 48, (0, 0, 48, 36), 9, 4, match=1.0)),
+    "backdrop": through(Backdrop(4, 4, 40, 40, 40, 40, "w", "w", 1.0)),
+    "pixel art": through(Crop(4, 4, 40, 40, 20, 20, "w", "w", resampling="nearest")),
     "canvas blur": through(Canvas(5, 0, 7, 3, fill="blur", overlap=4, blend=3)),
     "crop": through(Crop(4, 4, 40, 40, 24, 24, "w", "w", 1.0)),
     "chain": through(Chain(Canvas(4, 0, 4, 0, "telea"), Crop(4, 4, 40, 40, 40, 40, "w", "w", 1.0))),
@@ -69,6 +83,23 @@ CALLS: dict[str, Call] = {
     "as mask": lambda p, s, m: masks.as_mask(m, HEIGHT, WIDTH).to(m),
     "graded": lambda p, s, m: differential.graded(m, 0.3),
     "open": lambda p, s, m: differential.open_mask(m, torch.tensor(0.4), 0.7),
+    "release": lambda p, s, m: differential.release_picture(
+        differential.release_step(m, torch.tensor([0.2, 0.6])), 2, ""
+    ).to(m),
+    "sheet": lambda p, s, m: contact_sheet([p[0], s[0]], ["", ""], 2, 32).to(p),
+    "nearest": lambda p, s, m: nearest(p, 31, 90),
+    "mask beside": lambda p, s, m: mask_beside(m, 29, 90),
+    "frames": lambda p, s, m: masks.split_frames(torch.cat([m, m]), 4),
+    "boxed": lambda p, s, m: masks.boxed(m, each=True),
+    "boxes": lambda p, s, m: torch.tensor([[box.top, box.left] for box in objects(m)]).to(m),
+    "inward": lambda p, s, m: masks.inward(m, 5),
+    "levels": lambda p, s, m: masks.levels(m, 0.2, 0.7),
+    "edit lock": lambda p, s, m: EditLock().hold(p, torch.lerp(p, s, 0.9 * m.unsqueeze(-1))),
+    **{
+        f"detail {mode}": lambda p, s, m, mode=mode: transfer_detail(p, s, mode, 2.0, 0.8, m)
+        for mode in ("add", "multiply", "soft light")
+    },
+    **{f"colours {mode}": lambda p, s, m, mode=mode: match_colours(p, s, mode, 0.7, m) for mode in MATCHINGS},
     "srcnn": lambda p, s, m: sharpen_luma(p.movedim(-1, 1), SRCNN(1).requires_grad_(False)),
 }
 
@@ -89,3 +120,34 @@ def test_half_precision_is_float32_rounded(name, dtype):
         expected = CALLS[name](picture.float(), sampled.float(), mask.float())
     assert made.dtype == dtype and expected.dtype == torch.float32 and made.isfinite().all()
     assert torch.equal(made, expected.to(dtype))
+
+
+def functions() -> Iterator[tuple[str, CodeType]]:
+    """Every public function of pictures, fills and edits that is given tensors and gives some."""
+    for room in (pictures, fills, edits):
+        for module in pkgutil.iter_modules(room.__path__):
+            name = f"{room.__name__}.{module.name}"
+            for called, function in vars(importlib.import_module(name)).items():
+                function = inspect.unwrap(function) if callable(function) else None
+                if not inspect.isfunction(function) or function.__module__ != name or called[0] == "_":
+                    continue
+                # How far a step has come is no picture.
+                if called.startswith("tau_"):
+                    continue
+                if "Tensor" in str(function.__annotations__.get("return")):
+                    yield f"{name}.{called}", function.__code__
+
+
+def test_there_is_a_call_for_every_function():
+    """What is not reached from the calls above is not held to anything."""
+    reached: set[CodeType] = set()
+    picture, mask = torch.rand(1, HEIGHT, WIDTH, 3), torch.zeros(1, HEIGHT, WIDTH)
+    mask[0, 12:30, 14:33] = 0.9
+    before = sys.getprofile()
+    sys.setprofile(lambda frame, event, value: reached.add(frame.f_code))
+    try:
+        for call in CALLS.values():
+            call(picture, picture.flip(1), mask)
+    finally:
+        sys.setprofile(before)
+    assert not [name for name, code in functions() if code not in reached]

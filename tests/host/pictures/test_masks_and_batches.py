@@ -2,7 +2,10 @@
 
 import pytest
 import torch
+from isi.core.fills.fill import MODES as FILLS
+from isi.core.pictures.colour import MODES as EQUALIZED
 from isi.core.pictures.masks import feather
+from isi.host.models.upscale_models import LANCZOS, MINI
 
 from ..harness import Failed
 from .test_outpaint import ASPECT, CANVAS, SIZE, box, edits, iterate, outpaint, picture
@@ -10,6 +13,9 @@ from .test_outpaint import ASPECT, CANVAS, SIZE, box, edits, iterate, outpaint, 
 MASK = {
     "threshold": 0.0, "fill_holes": False, "grow": 0, "feather": 0, "profile": "cosine", "latent": "off",
     "max_objects": 8,
+}  # fmt: skip
+ENLARGED = {
+    "factor": 2.0, "width": 0, "height": 0, "tile_size": 64, "overlap": 8, "allow_gigapixel": False,
 }  # fmt: skip
 
 
@@ -46,6 +52,48 @@ def test_a_detector_without_a_hit_is_a_mask_of_zeros(host, node):
         assert all(torch.equal(a, b) for a, b in zip(tensors(made), tensors(expected), strict=True))
         if node == "ISI_EditObjects":
             assert made[0] == expected[0] and "nothing is masked" in made[1]
+
+
+@pytest.mark.parametrize("mask", [torch.zeros(0, 64, 64), torch.zeros(0, 9, 7), torch.zeros(1, 9, 7)])
+def test_detail_where_a_detector_found_nothing_is_the_target(host, mask):
+    target, source = picture(1, 2, 64, 48, 4), picture(2, 1, 64, 48, 3)
+    inputs = {"target": target, "source": source, "mode": "add", "blur": 2.0, "blend": 1.0}
+    assert torch.equal(host.call("ISI_DetailTransfer", mask=mask, **inputs)[0], target)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"mask": torch.ones(3, 9, 7)}, "3 masks for 2 pictures"),
+        ({"mask": torch.full((1, 9, 7), torch.nan)}, "NaN"),
+        ({"source": torch.zeros(0, 64, 48, 3)}, "The source is an empty batch"),
+    ],
+)
+def test_detail_with_a_mask_or_source_that_does_not_fit_is_one_sentence(host, given, message):
+    inputs = {"target": picture(1, 2, 64, 48, 4), "source": picture(2, 1, 64, 48, 3)} | given
+    with pytest.raises(Failed, match=message):
+        host.call("ISI_DetailTransfer", mode="add", blur=2.0, blend=1.0, **inputs)
+
+
+def test_the_alpha_of_a_grey_target_is_no_colour(host):
+    target, source = picture(1, 1, 64, 48, 2), picture(2, 1, 64, 48, 3)
+    inputs = {"source": source, "mode": "add", "blur": 2.0, "blend": 1.0}
+    (out,) = host.call("ISI_DetailTransfer", target=target, **inputs)
+    (grey,) = host.call("ISI_DetailTransfer", target=target[..., :1], **inputs)
+    assert torch.equal(out[..., 1], target[..., 1]) and torch.equal(out[..., :1], grey)
+
+
+@pytest.mark.parametrize(
+    ("node", "inputs", "size"),
+    [
+        *(("ISI_Fill", {"mask": torch.ones(1, 64, 48), "mode": mode, "seed": 0}, (64, 48)) for mode in FILLS),
+        *(("ISI_Equalize", {"mode": mode, "strength": 1.0}, (64, 48)) for mode in EQUALIZED),
+        *(("ISI_UpscaleImage", {**ENLARGED, "model_name": name}, (128, 96)) for name in (LANCZOS, MINI)),
+    ],
+)
+def test_a_batch_of_no_pictures_is_given_back_as_one(host, node, inputs, size):
+    (out,) = host.call(node, image=torch.zeros(0, 64, 48, 3), **inputs)
+    assert out.shape == (0, *size, 3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

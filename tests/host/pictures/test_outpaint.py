@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..harness import Failed
+from ..studio import Studio, pixels, scene
 
 ASPECT = {
     "extend": "aspect ratio",
@@ -366,3 +367,23 @@ def test_mat_paints_the_same_with_the_same_seed(host, folder):
         fill_models._load.cache_clear()
         made += host.call("ISI_Fill", image=image, mask=mask, mode="mat.pth", seed=seed)
     assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
+
+
+@pytest.mark.parametrize("ground", ["white", "blue"])
+def test_a_pass_of_the_mini_model_goes_on_at_the_pictures_own_slope(host, ground):
+    """The light falls across the joins. A step is what a join adds to the slope before it."""
+    drawn = Studio(host)
+    image = pixels(scene(background=ground, light="left"))
+    inputs = {name: value for name, value in outpaint(image).items() if name not in ASPECT} | {
+        "extend": "size", "extend.width": 256, "extend.height": 128, "extend.anchor": "center", "seed": 1,
+        "prompts": f"a {ground} background, light from the left", "steps": 20, "cfg": 5.0, "fill": "edge",
+    }  # fmt: skip
+    out = iterate(host, drawn.model, drawn.clip, drawn.vae, host.call("ISI_Outpaint", **inputs)[0], image)
+    assert torch.equal(out[:, :, 64:192], image)
+    lanes = out[0].movedim(1, 0) * 255
+    seconds = lanes.diff(n=2, dim=0).abs().mean((1, 2))
+    elsewhere = torch.cat([seconds[:48], seconds[208:]]).mean()
+    for join, before in ((64, 65), (192, 191)):
+        step = (lanes[join] - lanes[join - 1] - (lanes[before] - lanes[before - 1])).mean(0)
+        assert step.abs().max() <= 1, step
+        assert seconds[join - 2 : join].max() <= 2 * max(float(elsewhere), 0.4)

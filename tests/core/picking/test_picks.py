@@ -1,0 +1,95 @@
+"""Picks as text, and what one click takes: the whole of a drawn object, whose mask is known, and no other."""
+
+import pytest
+import torch
+from isi.core.picking.picks import MOST_OBJECTS, Pick, parse_picks
+from isi.core.picking.segment import segment
+from isi.tools.mini import world
+from isi.tools.mini.world import Scene, Shape
+
+
+def test_a_text_is_its_objects():
+    text = "# mine\ncat: + 40 55, - 70 30.5,+ 0 100\n\nball : box 10 60 30 85\n"
+    assert parse_picks(text) == (
+        Pick("cat", ((40, 55), (0, 100)), ((70, 30.5),)),
+        Pick("ball", box=(10, 60, 30, 85)),
+    )
+    assert parse_picks("") == parse_picks("# nothing\n \n") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("cat", "no colon"),
+        ("a: + 1 2\ncat: 40 55", "Line 2"),
+        ("cat: + 40", "expected"),
+        ("cat: + 40 nan", "expected"),
+        ("cat: + 40 100.5", "outside"),
+        ("cat: + -1 5", "outside"),
+        ("cat: - 40 50", "adds nothing"),
+        ("cat: box 30 10 20 40", "empty box"),
+        ("cat: " + ", ".join(["+ 1 1"] * 1001), "points"),
+        ("a: + 1 1\n" * (MOST_OBJECTS + 1), "objects"),
+    ],
+)
+def test_what_can_not_be_read_is_told_in_a_sentence(text, word):
+    with pytest.raises(ValueError, match=word):
+        parse_picks(text)
+
+
+def overlap(mask, truth):
+    mask, truth = mask > 0.5, truth > 0.5
+    return float((mask & truth).sum() / (mask | truth).sum())
+
+
+CIRCLE = Shape("circle", "red", "large", "left", "striped", 0.34, 0.5)
+SQUARE = Shape("square", "blue", "large", "right", "dotted", 0.62, 0.5)
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("size", [(128, 128), (200, 160)])
+def test_a_click_takes_stripes_dots_and_gradients_but_not_what_overlaps(size, gradient):
+    drawn = world.render(Scene((CIRCLE, SQUARE), "green", "top", gradient), *size)
+    picture = drawn.picture.movedim(0, -1)
+    for at in ((20, 44), (20, 50), (20, 56)):  # whichever stripe
+        assert overlap(segment(picture, [Pick("", (at,))])[0], drawn.masks[0]) > 0.95
+    assert overlap(segment(picture, [Pick("", ((62, 50),))])[0], drawn.masks[1]) > 0.95
+    ground = segment(picture, [Pick("", ((95, 5),))])[0]
+    assert overlap(ground, 1 - drawn.matte) > 0.95
+
+
+def test_what_goes_on_behind_something_is_one_object():
+    drawn = world.render(
+        Scene((SQUARE, Shape("cross", "yellow", "large", "right", "plain", 0.62, 0.5)), "black")
+    )
+    (mask,) = segment(drawn.picture.movedim(0, -1), [Pick("", ((50, 35),))])
+    assert overlap(mask, drawn.masks[0]) > 0.93  # four corners
+
+
+def test_two_touching_things_of_one_hue_part_where_they_are_told_apart():
+    picture = torch.full((64, 96, 3), 0.9)
+    picture[16:48, 16:80] = torch.tensor([0.8, 0.1, 0.1])
+    whole = segment(picture, [Pick("", ((30, 50),))])[0]
+    assert whole.sum() == 32 * 64
+    left = segment(picture, [Pick("", ((30, 50),), ((70, 50),))])[0]
+    assert torch.equal(left, whole * (torch.arange(96) < 48))
+    both = segment(picture, [Pick("", ((30, 50),)), Pick("", ((70, 50),))])
+    assert torch.equal(both[0], left) and torch.equal(both.sum(0).clamp(max=1), whole)
+
+
+def test_a_box_takes_what_lies_in_it_and_bounds_what_its_points_take():
+    drawn = world.render(Scene((CIRCLE, Shape("star", "blue", "small", "right", x=0.8, y=0.5)), "green"))
+    picture = drawn.picture.movedim(0, -1)
+    assert overlap(segment(picture, [Pick("", box=(5, 20, 62, 80))])[0], drawn.masks[0]) > 0.95
+    half = segment(picture, [Pick("", ((20, 50),), box=(0, 0, 34, 100))])[0]
+    assert half[:, 44:].sum() == 0 and overlap(half[:, :43], drawn.masks[0][:, :43]) > 0.93
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 2), (900, 1100)])
+def test_any_size_gives_a_mask_of_that_size_of_zeros_and_ones(size):
+    torch.manual_seed(0)
+    noise = torch.rand(*size, 4)
+    picks = [Pick("", tuple((x, 50.0) for x in range(101))), Pick("", box=(99, 99, 100, 100))]
+    masks = segment(noise if max(size) < 100 else noise * 0 + 0.5, picks)
+    assert masks.shape == (2, *size) and set(masks.unique().tolist()) <= {0.0, 1.0}
+    assert masks[0].any()
