@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from .inside.frequency import KeepLowExtra
+from .inside.tone import BracketExtra
 from .loop.moment import Extras, StepExtra
 from .models.enlarging import EnlargeExtra
 from .models.fill_models import FillExtra
 from .tiles.demofusion import DemoFusionExtra
 from .tiles.tiled import TiledExtra
 
-_ALL: tuple[StepExtra, ...] = (FillExtra(), EnlargeExtra(), TiledExtra(), DemoFusionExtra())
+_ALL: tuple[StepExtra, ...] = (
+    FillExtra(),
+    EnlargeExtra(),
+    TiledExtra(),
+    DemoFusionExtra(),
+    KeepLowExtra(),
+    BracketExtra(),
+)
 EXTRAS: Extras = {extra.value.kind: extra for extra in _ALL}

@@ -304,11 +304,9 @@ class ConcatConditioner(io.ComfyNode):
                 concat_kind_input(),
                 image_cfg_input(),
                 *picture_inputs(),
-                sockets.Conditioner.Input(
-                    "conditioner", optional=True, tooltip="Another conditioner that acts before this one."
-                ),
+                sockets.before_input(),
             ],
-            outputs=[sockets.Conditioner.Output("conditioner", tooltip="Connect to ISI Iterate.")],
+            outputs=[sockets.conditioner_output()],
         )
 
     @classmethod

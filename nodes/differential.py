@@ -6,6 +6,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..core.pictures.differential import MODES
+from ..core.pictures.masks import as_mask
 from ..host.conditioning.differential import Release, patch, preview
 
 
@@ -93,8 +94,9 @@ class DifferentialDiffusion(io.ComfyNode):
             mask = original.get("noise_mask")
         if mask is None:
             mask = torch.linspace(0, 1, 512).expand(1, 128, 512)
-        share, picture = preview(model, release, mask.reshape(-1, *mask.shape[-2:]))
-        return io.NodeOutput(patched, share, picture, ui=ui.PreviewImage(picture, cls=cls))
+        shown = as_mask(mask.reshape(-1, *mask.shape[-2:]), *mask.shape[-2:])
+        share, picture = preview(model, release, shown)
+        return io.NodeOutput(patched, share.to(mask.dtype), picture, ui=ui.PreviewImage(picture, cls=cls))
 
 
 NODES: list[type[io.ComfyNode]] = [DifferentialDiffusion]

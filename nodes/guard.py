@@ -7,7 +7,7 @@ mind half a character, which programs that cut texts send, and which no file and
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -31,6 +31,20 @@ def guarded(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
 
     node.execute = classmethod(checked)
     return node
+
+
+def refusal(read: Callable[..., Any], *values: Any) -> bool | str:
+    """What `validate_inputs` answers: the sentence with which `read` refuses `values`, else True.
+
+    What another node makes is None until that has run, and is waited for. `read` raises ValueError.
+    """
+    if any(value is None for value in values):
+        return True
+    try:
+        read(*values)
+    except ValueError as error:
+        return str(error)
+    return True
 
 
 def check_widgets(schema: io.Schema, values: Mapping[str, Any]) -> None:

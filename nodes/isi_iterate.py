@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 from comfy_api.latest import io
 
+from ..core.choosing.course import Selection
+from ..core.choosing.rules import RULES
 from ..core.language.mistakes import ScriptError
-from ..core.language.resolve import check_wildcards, drawn_text
+from ..core.language.resolve import check_wildcards
 from ..core.language.script import parse
+from ..core.language.settings import CANDIDATE_RANGE
 from ..core.loop.drift import REFERENCES, DriftLock
+from ..core.loop.lens import HALF
 from ..core.loop.memory import CARRIES, MEMORY_BLENDS, Memory
 from ..core.loop.schedule import CHOOSING, CURVES, SEED_MODES, make_plan, with_negatives
 from ..core.loop.settle import Settle
-from ..host.conditioning.control_net import HINTS, ControlNetConditioner
+from ..host.choosing.choosing import BLOCKED, choices_stamp, note_node
 from ..host.extras import EXTRAS
 from ..host.loop.gallery import check_run_name
+from ..host.loop.noise import Noise
+from ..host.loop.notes import graph_notes
 from ..host.loop.run import Request, run_plan
 from ..host.loop.sampling import SAMPLERS, SCHEDULERS, Models, Sampling
-from ..host.prompts.speak import check_names
+from ..host.prompts.speak import check_names, shown_mistake
 from ..host.prompts.wildcard_folders import changes, wildcards
 from . import sockets
+from .guard import refusal
 
 CATEGORY = "ISI/iterate"
 NAMES = {"sampler": SAMPLERS, "scheduler": SCHEDULERS}
@@ -90,6 +96,8 @@ class Script(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, script):
         """Shows a slip in the script when the graph is queued, before any node runs."""
+        if script is None:  # another node makes it
+            return True
         try:
             check_wildcards(parse(script, NAMES), wildcards())
             check_names(script)
@@ -177,6 +185,23 @@ class Iterate(io.ComfyNode):
                     tooltip="Noise levels of your own for every step, instead of scheduler and the plan's "
                     "steps. A denoise below 1 takes the last share of them, as SplitSigmasDenoise does.",
                 ),
+                io.Noise.Input(
+                    "noise", optional=True,
+                    tooltip="ISI Noise: what each step starts from, by the seeds of the plan.",
+                ),
+                io.Int.Input(
+                    "candidates", default=1, min=CANDIDATE_RANGE[0], max=CANDIDATE_RANGE[1], optional=True,
+                    tooltip="Seeds that each step is sampled with, one of which it goes on with; 1 is none "
+                    "to choose from. A group that ends with *4? has 4 of its own.",
+                ),
+                io.Combo.Input(
+                    "choose", options=list(RULES), default="by hand", optional=True,
+                    tooltip="Which candidate a step goes on with. by hand: the run stops there until one is "
+                    "clicked in the strip. All candidates are kept, and another can be clicked later.",
+                ),
+                sockets.Score.Input(
+                    "score", optional=True, tooltip="ISI Score: what choose at best score goes by."
+                ),
             ],
             outputs=[
                 io.Image.Output("image", tooltip="The last iteration."),
@@ -188,35 +213,47 @@ class Iterate(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, run_name="", negative=""):
         """Shows a name or a negative that can't be used when the graph is queued."""
-        try:
-            check_run_name(run_name)
-            drawn_text(negative, 0, wildcards(), "Negative")
-        except ValueError as error:
-            return str(error)
-        return True
+        refused = refusal(check_run_name, run_name)
+        return refused if isinstance(refused, str) else shown_mistake(Negative=negative)
 
     @classmethod
     def fingerprint_inputs(cls, redo_from=0, negative=None, **others):
-        """What is to be done again is done at every queueing; changed wildcards make another negative."""
-        return math.nan if redo_from else changes(negative)
+        """What is to be done again is done at every queueing; changed wildcards make another negative, and
+        what is chosen is gone on with."""
+        if redo_from:
+            return math.nan
+        stamp = choices_stamp()
+        return [changes(negative), stamp] if stamp else changes(negative)
 
     @classmethod
     def execute(
         cls, model, clip, vae, plan, negative, sampler_name, scheduler, image=None, mask=None, width=512,
         height=512, memory=None, drift=None, stop=None, conditioner=None, run_name="", redo_from=0,
-        sampler=None, sigmas=None,
+        sampler=None, sigmas=None, noise=None, candidates=1, choose="by hand", score=None,
     ) -> io.NodeOutput:  # fmt: skip
         plan = with_negatives(plan, negative, wildcards())
         models = Models(model, clip, vae, conditioner)
-        sampling = Sampling(negative, sampler_name, scheduler, (height, width), sampler, sigmas)
+        if not isinstance(noise, Noise | None):
+            raise ValueError(
+                f"Expected noise from ISI Noise, but got {type(noise).__name__}, which can't follow the "
+                "seeds of a plan: connect ISI Noise, or nothing."
+            )
+        sampling = Sampling(negative, sampler_name, scheduler, (height, width), sampler, sigmas, noise)
         request = Request(
-            models, sampling, plan, image, mask, memory or Memory(), drift, stop, run_name, redo_from
-        )
-        notes = {"prompt": json.dumps(cls.hidden.prompt)} if cls.hidden.prompt else {}
-        notes |= {name: json.dumps(value) for name, value in (cls.hidden.extra_pnginfo or {}).items()}
+            models, sampling, plan, image, mask, memory or Memory(), drift, stop, run_name, redo_from,
+            Selection(candidates, choose, score),
+        )  # fmt: skip
+        notes = graph_notes(cls.hidden.prompt, cls.hidden.extra_pnginfo)
         result = run_plan(request, EXTRAS, notes)
-        shown = {"images": [result.shown], "isi_run": [{"run": result.run.name, "count": len(result.run)}]}
-        return io.NodeOutput(result.image, result.latent, result.run, ui=shown)
+        note_node(result.run, result.image is None)
+        told = {"run": result.run.name, "count": len(result.run), "waiting": result.waiting}
+        shown = {"images": result.shown, "isi_run": [told]}
+        if result.image is None:
+            # What follows in the graph waits as well.
+            return io.NodeOutput(*[BLOCKED] * len(cls.define_schema().outputs), ui=shown)
+        half = image is not None and image.dtype in HALF
+        made = result.image.to(image.dtype) if half else result.image
+        return io.NodeOutput(made, result.latent, result.run, ui=shown)
 
 
 class MemoryNode(io.ComfyNode):
@@ -321,46 +358,4 @@ class StopWhenSettled(io.ComfyNode):
         return io.NodeOutput(Settle(threshold, patience))
 
 
-class ControlNet(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="ISI_ControlNetConditioner",
-            display_name="ISI ControlNet Conditioner",
-            category=CATEGORY,
-            description="A ControlNet whose hint is made at each step from the picture the step starts from.",
-            search_aliases=["controlnet loop", "controlnet tile", "moving hint"],
-            inputs=[
-                io.ControlNet.Input("control_net", tooltip="A ControlNet that belongs to the model."),
-                io.Combo.Input(
-                    "hint", options=HINTS, default="picture",
-                    tooltip="picture: the picture itself (tile models). edges: its Canny edges.",
-                ),
-                io.Float.Input(
-                    "strength", default=1.0, min=0.0, max=10.0, step=0.01, tooltip="0 is off."
-                ),
-                io.Float.Input(
-                    "start_percent", default=0.0, min=0.0, max=1.0, step=0.001,
-                    tooltip="Where in the full schedule it begins to act.",
-                ),
-                io.Float.Input(
-                    "end_percent", default=1.0, min=0.0, max=1.0, step=0.001,
-                    tooltip="Where in the full schedule it stops.",
-                ),
-                sockets.Conditioner.Input(
-                    "conditioner", optional=True, tooltip="Another conditioner that acts before this one."
-                ),
-            ],
-            outputs=[sockets.Conditioner.Output("conditioner", tooltip="Connect to ISI Iterate.")],
-        )  # fmt: skip
-
-    @classmethod
-    def execute(
-        cls, control_net, hint, strength, start_percent, end_percent, conditioner=None
-    ) -> io.NodeOutput:
-        return io.NodeOutput(
-            ControlNetConditioner(control_net, strength, start_percent, end_percent, hint, before=conditioner)
-        )
-
-
-NODES: list[type[io.ComfyNode]] = [Script, Iterate, MemoryNode, DriftLockNode, StopWhenSettled, ControlNet]
+NODES: list[type[io.ComfyNode]] = [Script, Iterate, MemoryNode, DriftLockNode, StopWhenSettled]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..core.language.mistakes import ScriptError
 from ..core.language.resolve import drawn_text
 from ..host.prompts.alone import ComposeGuider, conditioning
-from ..host.prompts.speak import check_names
+from ..host.prompts.speak import shown_mistake
 from ..host.prompts.wildcard_folders import changes, wildcards
 
 CATEGORY = "ISI/prompts"
@@ -23,18 +22,6 @@ def drawing_seed() -> io.Input:
         "seed", default=0, min=0, max=2**64 - 1, optional=True,
         control_after_generate=io.ControlAfterGenerate.fixed, tooltip="Draws choices and wildcards.",
     )  # fmt: skip
-
-
-def shown_mistake(**texts: str) -> bool | str:
-    """What the host shows of a mistake in texts when the graph is queued; True for none."""
-    known = wildcards()
-    try:
-        for where, text in texts.items():
-            drawn_text(text, 0, known, where)
-            check_names(text, where)
-    except ScriptError as error:
-        return str(error)
-    return True
 
 
 class PromptNode(io.ComfyNode):

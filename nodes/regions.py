@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..core.language.prompts import read_prompt
 from ..core.language.resolve import drawn_text
-from ..core.tiles.regions import ratio_masks, read_ratios, shared_masks
+from ..core.pictures.masks import as_mask
+from ..core.tiles.regions import ratio_masks, read_ratios, region_picture, shared_masks
 from ..host.conditioning.regions import SIZE, RegionConditioner
+from ..host.prompts.speak import shown_mistake
 from ..host.prompts.wildcard_folders import changes, wildcards
 from . import sockets
+from .guard import refusal
 
 
 class Regions(io.ComfyNode):
@@ -34,7 +37,7 @@ class Regions(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "feather", default=0.1, min=0.0, max=1.0, step=0.01,
-                    tooltip="How wide neighbours blend, as a share of the shorter side. Not used with masks.",
+                    tooltip="How wide neighbours blend, as a share of each side. Not used with masks.",
                 ),
                 io.String.Input(
                     "text", default="", multiline=True, dynamic_prompts=False,
@@ -49,25 +52,20 @@ class Regions(io.ComfyNode):
                     "masks", optional=True,
                     tooltip="A batch of masks in place of the ratios: one a region, divided by their sum.",
                 ),
-                sockets.Conditioner.Input(
-                    "conditioner", optional=True, tooltip="Another conditioner that acts before this one."
-                ),
+                sockets.before_input(),
             ],
             outputs=[
-                sockets.Conditioner.Output("conditioner", tooltip="Connect to ISI Iterate."),
+                sockets.conditioner_output(),
                 io.Conditioning.Output("conditioning", tooltip="The text, for a sampler's positive."),
                 io.Mask.Output("masks", tooltip="The regions as a batch of masks."),
             ],
         )  # fmt: skip
 
     @classmethod
-    def validate_inputs(cls, ratios="1,1"):
-        """Shows ratios that can't be read when the graph is queued."""
-        try:
-            read_ratios(ratios)
-        except ValueError as error:
-            return str(error)
-        return True
+    def validate_inputs(cls, ratios="1,1", text=""):
+        """Shows ratios that can't be read, or a slip in the text, when the graph is queued."""
+        refused = refusal(read_ratios, ratios)
+        return refused if isinstance(refused, str) else shown_mistake(Text=text)
 
     @classmethod
     def fingerprint_inputs(cls, text=None, **others):
@@ -76,7 +74,10 @@ class Regions(io.ComfyNode):
 
     @classmethod
     def execute(cls, clip, ratios, base, feather, text, seed, masks=None, conditioner=None) -> io.NodeOutput:
-        found = ratio_masks(ratios, SIZE, SIZE, feather) if masks is None else shared_masks(masks)
+        if masks is None:
+            found = ratio_masks(ratios, SIZE, SIZE, feather)
+        else:
+            found = shared_masks(as_mask(masks, *masks.shape[-2:]))
         regions = RegionConditioner(found, base, before=conditioner)
         conditioning = []
         if text.strip():
@@ -86,8 +87,10 @@ class Regions(io.ComfyNode):
                     "The text of ISI Regions is the same at every step: leave out schedules, AND and LoRAs, "
                     "or write them into ISI Script and connect the conditioner to ISI Iterate."
                 )
-            conditioning = regions.encode(clip, prompt.text)
-        return io.NodeOutput(regions, conditioning, found)
+            conditioning = regions.encode_parts(clip, prompt.text)
+        shown = ui.PreviewImage(region_picture(found), cls=cls)
+        given = found if masks is None else found.to(masks.dtype)
+        return io.NodeOutput(regions, conditioning, given, ui=shown)
 
 
 NODES: list[type[io.ComfyNode]] = [Regions]

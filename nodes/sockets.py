@@ -1,5 +1,7 @@
 """The pack's own socket types."""
 
+from __future__ import annotations
+
 from comfy_api.latest import io
 
 Plan = io.Custom("ISI_PLAN")
@@ -8,4 +10,17 @@ Memory = io.Custom("ISI_MEMORY")
 Drift = io.Custom("ISI_DRIFT")
 Stop = io.Custom("ISI_STOP")
 Conditioner = io.Custom("ISI_CONDITIONER")
+Preprocess = io.Custom("ISI_PREPROCESS")
+Score = io.Custom("ISI_SCORE")
 Stitch = io.Custom("ISI_STITCH")
+
+
+def before_input() -> io.Custom.Input:
+    """Of a conditioner: the one ahead of it."""
+    return Conditioner.Input(
+        "conditioner", optional=True, tooltip="Another conditioner that acts before this one."
+    )
+
+
+def conditioner_output() -> io.Custom.Output:
+    return Conditioner.Output("conditioner", tooltip="Connect to ISI Iterate.")

@@ -202,6 +202,11 @@ class UpscaleNode(io.ComfyNode):
                     tooltip="What enlarges the picture before each stage: bicubic, lanczos, or an upscale "
                     "model of models/upscale_models.",
                 ),
+                io.Float.Input(
+                    "keep_low", default=0.0, min=0.0, max=8192.0, step=1.0, optional=True,
+                    tooltip="Waves longer than this many pixels stay those of the enlarged picture: no bands "
+                    "of tiles, no islands of colour. 0 is off; 64 is a good start.",
+                ),
             ],
             outputs=[
                 sockets.Plan.Output("plan", tooltip="Connect to ISI Iterate or ISI Join Plans."),
@@ -216,6 +221,7 @@ class UpscaleNode(io.ComfyNode):
         cls, image, prompt, factor, width, height, stages, denoise, steps, cfg, seed, tile_size, overlap,
         blend, shift_grid, wrap, tile_batch, demofusion, skip_residual, dilated_sampling, blur, skip_flat,
         allow_gigapixel, tile_height=0, origin: Origin = "canvas", model_name=BICUBIC,
+        keep_low=0.0,
     ) -> io.NodeOutput:  # fmt: skip
         size = image.shape[1], image.shape[2]
         target = target_size(*size, factor, height, width, allow_gigapixel)
@@ -223,7 +229,7 @@ class UpscaleNode(io.ComfyNode):
             tile_size, overlap, blend, tile_batch, shift_grid, wrap, skip_flat, tile_height, origin
         )
         fusion = DemoFusion(1, skip_residual, dilated_sampling, blur) if demofusion else None
-        how = Upscale(prompt, steps, cfg, parse_denoise(denoise), seed, tiling, fusion, model_name)
+        how = Upscale(prompt, steps, cfg, parse_denoise(denoise), seed, tiling, fusion, model_name, keep_low)
         plan = upscale_plan(size, target, stages, how)
         table = plan.table()
         return io.NodeOutput(plan, target[1], target[0], table, ui={"text": [table]})
@@ -275,6 +281,8 @@ class UpscaleCost(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, image, steps, cfg, plan=None, positive=None, vae=None) -> io.NodeOutput:
+        # Of no pictures as of one: what counts is their size.
+        image = image if len(image) else image.new_zeros(1, *image.shape[1:])
         estimated = estimate(model, image, steps, cfg, plan, positive, vae)
         shown = ui.PreviewImage(estimated.grid, cls=cls).as_dict() | {"text": [estimated.report]}
         return io.NodeOutput(

@@ -1,6 +1,7 @@
 """Fixtures: the real ComfyUI in this process, and real models small enough for a test."""
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -20,6 +21,13 @@ from .tiny import tiny_clip, tiny_model, tiny_vae
 BASE = Path(tempfile.mkdtemp(prefix="isi-comfyui-"))
 atexit.register(shutil.rmtree, BASE, ignore_errors=True)
 BOOTED = Host(BASE)
+
+
+def pytest_collection_finish():
+    """What is loaded by now stays: ComfyUI looks for garbage whenever a model has gone, at each test here,
+    and would go through the million objects of its own and of torch each time, for half a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +70,52 @@ def bench(host, model, clip, vae):
     from .loop.test_iterate import Bench
 
     return Bench(host, model, clip, vae)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Counts the host's sampler runs."""
+    import comfy.sample
+
+    count = []
+    real = comfy.sample.sample
+
+    def counted(*args, **kwargs):
+        count.append(1)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(comfy.sample, "sample", counted)
+    return count
+
+
+@pytest.fixture
+def noises(monkeypatch):
+    """The noise of each run of the host's sampler."""
+    import comfy.sample
+
+    found, real = [], comfy.sample.sample
+
+    def watched(model, noise, *args, **kwargs):
+        found.append(noise)
+        return real(model, noise, *args, **kwargs)
+
+    monkeypatch.setattr(comfy.sample, "sample", watched)
+    return found
+
+
+@pytest.fixture
+def deleted_model(booted):
+    """The host lists a model whose patcher was deleted while something still holds its weights."""
+    import comfy.model_management
+    import comfy.model_patcher
+
+    cpu = torch.device("cpu")
+    gone = comfy.model_patcher.ModelPatcher(torch.nn.Linear(1, 1), load_device=cpu, offload_device=cpu)
+    weights = gone.model
+    comfy.model_management.load_models_gpu([gone])
+    del gone
+    gc.collect()
+    listed = comfy.model_management.current_loaded_models
+    assert any(one.model is None for one in listed)
+    yield weights
+    listed[:] = [one for one in listed if one.real_model() is not weights]

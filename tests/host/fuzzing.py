@@ -113,7 +113,8 @@ class Desk:
             query,
         )
         if status == 404 and kind == "application/json":
-            sentence(ValueError(json.loads(said)["error"]))
+            error = json.loads(said)["error"]
+            sentence(ValueError(error.splitlines()[0] if error.startswith("Axes, line ") else error))
 
     def close(self) -> None:
         """Ends the page's connection."""
@@ -129,5 +130,10 @@ def _asked(rng: random.Random) -> tuple[str, str, dict[str, str], bytes]:
     if rng.random() < 0.5:
         query["file"] = f"checkpoints/{rng.choice(TEXTS)}"
     body = dumped(strange({"add": ["0001-00000000.png"], "remove": []}, rng), rng)
-    path = rng.choice((f"/isi/runs/{name}", "/isi/model", f"/isi/stars/{name}"))
-    return "post" if "stars" in path else "get", path, query, body
+    grids = f"/isi/grids/{name}/index.html", f"/isi/grids/a/cells/{name}"
+    path = rng.choice((f"/isi/runs/{name}", "/isi/model", f"/isi/stars/{name}", "/isi/grid", *grids))
+    if path == "/isi/grid":
+        graph = {"1": {"class_type": "EmptyImage", "inputs": {}}}
+        graph["2"] = {"class_type": "ISI_Grid", "inputs": {"image": ["1", 0], "axes": "color = 1 .. 2"}}
+        body = dumped(strange({"prompt": graph, "node": "2", "dry": True}, rng), rng)
+    return "post" if "stars" in path or path == "/isi/grid" else "get", path, query, body

@@ -161,7 +161,7 @@ class Host:
             raise Failed(f"{event}: {data.get('exception_message')}\n{trace}", data)
         return self.executor.history_result["outputs"]
 
-    def call(self, node: str, **inputs: Any) -> tuple:
+    def call(self, node: str, /, **inputs: Any) -> tuple:
         """Runs one node on Python values; returns its outputs. Widget values go in as they are.
 
         The node runs each time, and an object has one name as long as it lives: what it is does not change.

@@ -49,8 +49,9 @@ def described_inputs(inputs: dict[str, dict]) -> list[dict[str, Any]]:
                     for option in options["options"]
                 ]
             if "options" in one:
-                # What lies in the user's model folders is not the schema's.
-                one["options"] = [o for o in one["options"] if not MODEL_FILE.search(str(o))]
+                # What lies in the user's folders is not the schema's.
+                kept = [] if options.get("image_upload") else one["options"]
+                one["options"] = [option for option in kept if not MODEL_FILE.search(str(option))]
             found.append(one)
     return found
 

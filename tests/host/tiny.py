@@ -62,12 +62,12 @@ def tiny_clip(seed: int = 1, width: int = CONTEXT):
 
 
 def tiny_vae(seed: int = 2, z_channels: int = 4, levels: int = 4):
-    """A VAE: AutoencoderKL with `levels` - 1 halvings (4: f8, 3: f4)."""
+    """A VAE: AutoencoderKL with `levels` - 1 halvings (6: f32, 5: f16, 4: f8, 3: f4)."""
     import comfy.sd
 
     params = {
         "double_z": True, "z_channels": z_channels, "resolution": 64, "in_channels": 3, "out_ch": 3, "ch": 32,
-        "ch_mult": [1, 2, 2, 2][:levels], "num_res_blocks": 1, "attn_resolutions": [], "dropout": 0.0,
+        "ch_mult": [1, 2, 2, 2, 2, 2][:levels], "num_res_blocks": 1, "attn_resolutions": [], "dropout": 0.0,
     }  # fmt: skip
     from comfy.ldm.models.autoencoder import AutoencoderKL
 

@@ -5,8 +5,13 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-NO_PICTURE = {"settle", "run_name", "redo_from"}
-"""When a run ends, what it is called, and which of its pictures are made again: no picture's own business."""
+NO_PICTURE = {"settle", "run_name", "redo_from", "choosing", "sampling.noise.seed", "sampling.noise.ratio"}
+"""When a run ends, what it is called, and which of its pictures are made again: no picture's own business.
+The plan has the seeds of a run's noise, and the VAE the width of its cells."""
+
+
+NESTED = {("models",), ("sampling",), ("memory",), ("drift",), ("drift", "pixels")}
+NESTED |= {("sampling", "noise")}
 
 
 @pytest.fixture
@@ -24,9 +29,11 @@ def first_key(host, model, clip, vae):
 
 @pytest.fixture
 def request_(bench, picture):
+    from isi.core.edits.edit_lock import EditLock
     from isi.core.loop.drift import DriftLock
     from isi.core.loop.memory import Memory
     from isi.host.loop.moment import Conditioner
+    from isi.host.loop.noise import Noise
     from isi.host.loop.run import Request
     from isi.host.loop.sampling import Models, Sampling
 
@@ -42,8 +49,10 @@ def request_(bench, picture):
             return replace(moment, step=replace(moment.step, seed=moment.step.seed + self.by))
 
     models = Models(bench.model, bench.clip, bench.vae, Seeds(1))
-    sampling = Sampling("blurry", "euler", "normal", (64, 64))
-    drift = DriftLock("given image", 0.5, False, picture.flip(1), torch.zeros(1, 64, 64))
+    noise = Noise(3, 4, 0.1, (32, 32), 0.9)
+    sampling = Sampling("blurry", "euler", "normal", (64, 64), noise=noise)
+    pixels = EditLock(0.9, 0.1, 40, torch.zeros(1, 64, 64))
+    drift = DriftLock("given image", 0.5, False, picture.flip(1), torch.zeros(1, 64, 64), pixels)
     plan = bench.plan("a", steps=1)
     made = Request(models, sampling, plan, picture, torch.ones(1, 64, 64), Memory("image", "ema", 0.4), drift)
     return made, Seeds(2)
@@ -51,7 +60,9 @@ def request_(bench, picture):
 
 def others(bench, picture, conditioner) -> dict:
     """Another value for every field: a new field has none here, and the test says so."""
+    from isi.core.choosing.course import Selection
     from isi.core.loop.settle import Settle
+    from isi.host.inside.recovered import Recovery
 
     lines = torch.ones(1, 64, 64)
     lines[:, ::2] = 0
@@ -67,6 +78,14 @@ def others(bench, picture, conditioner) -> dict:
         "sampling.size": (64, 128),
         "sampling.own_sampler": bench.host.call("KSamplerSelect", sampler_name="heun")[0],
         "sampling.sigmas": torch.tensor([9.0, 2.0, 0.0]),
+        "sampling.noise.seed": 5,
+        "sampling.noise.ratio": 4,
+        "sampling.noise.variation_seed": 5,
+        "sampling.noise.variation": 0.2,
+        "sampling.noise.resize_from": (32, 40),
+        "sampling.noise.walk": 0.8,
+        "sampling.noise.randomness": 0.4,
+        "sampling.noise.recovery": Recovery(bench.model, bench.text("a"), steps=1),
         "plan": bench.plan("b", steps=1),
         "image": picture.flip(2),
         "mask": lines,
@@ -78,9 +97,14 @@ def others(bench, picture, conditioner) -> dict:
         "drift.save_corrected": True,
         "drift.picture": picture.flip(2),
         "drift.mask": lines,
+        "drift.pixels.strength": 0.8,
+        "drift.pixels.floor": 0.2,
+        "drift.pixels.area": 41,
+        "drift.pixels.mask": lines,
         "settle": Settle(0.5, 1),
         "run_name": "key-fields",
         "redo_from": 1,
+        "choosing": Selection(2, "first"),  # its first is the step itself
     }
 
 
@@ -89,7 +113,7 @@ def paths(value, names=()) -> list[tuple[str, ...]]:
     found = []
     for field in fields(value):
         inner, at = getattr(value, field.name), (*names, field.name)
-        nested = not names and field.name in ("models", "sampling", "memory", "drift")
+        nested = at in NESTED
         found += paths(inner, at) if nested else [at]
     return found
 

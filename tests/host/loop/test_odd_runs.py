@@ -7,6 +7,8 @@ import torch
 from PIL import Image
 
 from ..harness import Failed
+from ..tiny_families import family_models
+from .test_iterate import Bench
 
 HALF_AN_EMOJI = "a boat \ud83d"
 
@@ -115,3 +117,12 @@ def test_a_large_cfg_on_a_model_that_takes_guidance_is_said(bench, picture, capl
     assert "FluxGuidance" not in caplog.text
     bench.run(bench.plan("c", cfg=7.0), image=picture)
     assert "cfg 7 burns pictures of this model" in caplog.text
+
+
+@pytest.mark.parametrize(("family", "name"), [("Flux", "Flux schnell"), ("Z-Image", "Z-Image Turbo")])
+def test_a_cfg_that_no_model_of_a_layout_takes_is_said(host, picture, caplog, family, name):
+    bench = Bench(host, *family_models(family))
+    bench.run(bench.plan("a", cfg=5.0), image=picture)
+    assert "burns" not in caplog.text
+    bench.run(bench.plan("b; c @cfg=7.5"), image=picture)
+    assert f"cfg 7.5 burns pictures of this model: {name} wants cfg 1" in caplog.text

@@ -7,7 +7,6 @@ import torch
 from isi.core.loop.plan import Plan, Step
 
 from ..harness import Failed
-from ..tiny import tiny_control_net
 
 
 @pytest.fixture
@@ -105,35 +104,6 @@ def test_opened_runs_bring_their_masks(bench, picture):
     image, _, _ = bench.run(rest, image=at)
     outside = (mask == 0).unsqueeze(-1).expand_as(picture)
     assert torch.equal(image[outside], picture[outside])
-
-
-@pytest.mark.parametrize("hint", ["picture", "edges"])
-def test_a_control_net_follows_the_moving_picture(bench, picture, hint):
-    """Equal to Apply ControlNet with the hint made by hand before each step."""
-    net = tiny_control_net()
-    (conditioner,) = bench.host.call(
-        "ISI_ControlNetConditioner", control_net=net, hint=hint, strength=0.8, start_percent=0.0,
-        end_percent=1.0,
-    )  # fmt: skip
-    image, _, _ = bench.run(bench.plan("a; b"), image=picture, conditioner=conditioner)
-    expected = picture
-    for seed, prompt in enumerate("ab", 7):
-        shown = expected
-        if hint == "edges":
-            (shown,) = bench.host.call("Canny", image=expected, low_threshold=0.1, high_threshold=0.3)
-        positive, negative = bench.host.call(
-            "ControlNetApplyAdvanced", positive=bench.text(prompt), negative=bench.text("blurry"),
-            control_net=net, image=shown, strength=0.8, start_percent=0.0, end_percent=1.0,
-        )  # fmt: skip
-        (latent,) = bench.host.call("VAEEncode", pixels=expected, vae=bench.vae)
-        (latent,) = bench.host.call(
-            "KSampler", model=bench.model, positive=positive, negative=negative, latent_image=latent,
-            seed=seed, steps=2, cfg=5.0, sampler_name="euler", scheduler="normal", denoise=0.6,
-        )  # fmt: skip
-        (expected,) = bench.host.call("VAEDecode", samples=latent, vae=bench.vae)
-    assert torch.equal(image, expected)
-    plain, _, _ = bench.run(bench.plan("a; b"), image=picture)
-    assert not torch.equal(image, plain)
 
 
 def test_contact_sheet_of_a_run_and_of_a_batch(bench, picture):
