@@ -1,27 +1,33 @@
 /** The pack's front end: what ComfyUI's page calls, and nothing else. Each part is a module in lib/. */
 import { app } from "../../scripts/app.js";
 import { loadStyles } from "./lib/dom.js";
+import { addGridView } from "./lib/grid_view.js";
 import { followJobs } from "./lib/jobs.js";
 import { chain, endLost } from "./lib/lifetime.js";
 import { addModelBadge } from "./lib/model_badge.js";
-import { addOutpaintFrame } from "./lib/outpaint_frame.js";
-import { addReleaseView } from "./lib/release_view.js";
+import {
+  addOutpaintFrame, addPickView, addRegionView, addReleaseView, addTiledSamplingGrid, addUpscaleCostGrid,
+} from "./lib/panels.js";
+import { followFields } from "./lib/prompt_fields.js";
 import { addRunView, STRIP_SIZE } from "./lib/run_view.js";
+import { addRunsTab } from "./lib/runs_tab.js";
 import { scriptWidget } from "./lib/script_editor.js";
 import { followServer } from "./lib/server_words.js";
 import { addLoop } from "./lib/starter.js";
 import { followTheme } from "./lib/theme.js";
-import { addTiledSamplingGrid, addUpscaleCostGrid } from "./lib/tile_grid.js";
 import { loadWords, say } from "./lib/words.js";
 
 /** What each kind of node gets when it is made. */
 const WIDGETS = {
   ISI_DifferentialDiffusion: addReleaseView,
+  ISI_Grid: addGridView,
   ISI_InspectModel: addModelBadge,
   ISI_Iterate: addRunView,
   ISI_LoadConcatModel: addModelBadge,
   ISI_Outpaint: addOutpaintFrame,
   ISI_OutpaintCanvas: addOutpaintFrame,
+  ISI_Pick: addPickView,
+  ISI_Regions: addRegionView,
   ISI_TiledSampling: addTiledSamplingGrid,
   ISI_UpscaleCost: addUpscaleCostGrid,
 };
@@ -74,7 +80,12 @@ app.registerExtension({
     loadStyles();
     followTheme();
     followJobs();
+    followFields();
     await Promise.all([loadWords(), followServer()]);
+  },
+
+  setup() {
+    addRunsTab();
   },
 
   addCustomNodeDefs(definitions) {

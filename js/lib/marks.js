@@ -25,6 +25,11 @@ export function takeStars(run, starred) {
   else if (starred === null && marks.starred.length) tellServer(run, { add: marks.starred });
 }
 
+/** Takes the marks of a run along to its new name; the server has taken the stars. */
+export function renameMarks(run, name) {
+  keep(name, marksOf(run));
+}
+
 function tellServer(run, change) {
   const told = { method: "POST", body: JSON.stringify(change), keepalive: true };
   api.fetchApi(`/isi/stars/${encodeURIComponent(run)}`, told).catch(() => {}); // this browser has it

@@ -1,11 +1,12 @@
 /** The badge of a model file: its kind, its input channels, and what is still to be connected, before a run. */
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
+import { ask } from "./ask.js";
 import { element } from "./dom.js";
 import { whileInGraph } from "./lifetime.js";
 import { needsOf } from "./model_needs.js";
 import { fileOf, loadersOf } from "./models.js";
-import { addElement } from "./mount.js";
+import { addPanel } from "./mount.js";
 import { inWords } from "./server_words.js";
 import { isConnected, pathTo, widgetValue } from "./source.js";
 import { watch } from "./watch.js";
@@ -26,10 +27,7 @@ export function addModelBadge(node) {
   const body = element("div", { className: "isi-badge-body", role: "status" });
   const root = element("div", { className: "isi-badge" }, body);
   let height = LEAST_HEIGHT;
-  const widget = addElement(node, "isi_badge", "isi_badge", root, {
-    serialize: false, getMinHeight: () => height, getMaxHeight: () => height, hideOnZoom: false,
-  });
-  widget.serialize = false;
+  addPanel(node, "isi_badge", root, { getMinHeight: () => height, getMaxHeight: () => height });
 
   /** What the server says of the file; null until it has answered. */
   let told = null;
@@ -45,18 +43,12 @@ export function addModelBadge(node) {
     return { file: value("file"), kind: value("kind"), listed, none };
   }
 
-  async function ask({ file, kind, none }, signal) {
+  async function learn({ file, kind, none }, signal) {
     told = null;
     if (none) return (told = { error: say("badge.none", { folders: FOLDERS[node.comfyClass] }) });
     if (!file) return (told = { error: say("badge.elsewhere") });
-    try {
-      const response = await api.fetchApi(`/isi/model?${new URLSearchParams({ file, kind: kind ?? "auto" })}`, { signal });
-      told = await response.json();
-    } catch (error) {
-      if (signal.aborted) return;
-      if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
-      told = { error: say("strip.no_answer") };
-    }
+    const answer = await ask(`/isi/model?${new URLSearchParams({ file, kind: kind ?? "auto" })}`, { signal });
+    if (!signal.aborted) told = answer ?? { error: say("strip.no_answer") };
   }
 
   /** What the badge shows, as plain values. */
@@ -81,7 +73,7 @@ export function addModelBadge(node) {
     const askNow = (asked) => {
       asking.abort();
       asking = new AbortController();
-      ask(asked, asking.signal);
+      learn(asked, asking.signal);
     };
     watch(lifetime, question, askNow);
     watch(lifetime, look, draw);
@@ -126,7 +118,7 @@ function lines(told, { rows, connect }) {
 function channelBar({ kinds, channels }) {
   const parts = kinds.length === 1 ? kinds[0].parts : [[channels, ""]];
   const squares = parts.flatMap(([count], part) => Array.from({ length: count }, () => element("i", { data: { part } })));
-  const title = kinds.map((kind) => kind.meaning).filter(Boolean).join(" | ");
+  const title = kinds.map((kind) => kind.meaning).filter(Boolean).map(inWords).join(" | ");
   return element("span", { className: "isi-badge-bar", title, role: "img", aria: { label: title } }, ...squares.slice(0, 64));
 }
 

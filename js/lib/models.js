@@ -7,6 +7,7 @@ const LOADERS = {
   ISI_LoadConcatModel: ["", "file"],
   CheckpointLoaderSimple: ["checkpoints/", "ckpt_name"],
   UNETLoader: ["diffusion_models/", "unet_name"],
+  ISI_MiniCheckpoint: ["mini/", "kind"],
 };
 const LONGEST = 100;
 
@@ -28,14 +29,17 @@ export function fileOf(node, path = pathTo(node.graph)) {
 /** The active nodes in the graph that load `file`. */
 export const loadersOf = (file) => [...nodesOf()].filter((node) => fileOf(node) === file);
 
-/** The nodes that the MODEL at an input of `node` comes through, the nearest first; the last one loads it. */
-export function modelChain(node) {
+/** The nodes that the MODEL (or CLIP) at an input of `node` comes through, the nearest first; the last one loads it. */
+export function modelChain(node, type = "MODEL") {
   const chain = [];
-  let source = sourceOf(node, "model");
+  let source = sourceOf(node, type.toLowerCase());
   while (source && chain.length < LONGEST) {
     chain.push(source.node);
-    const next = source.node.inputs.find((input) => input.type === "MODEL");
+    const next = source.node.inputs.find((input) => input.type === type);
     source = next ? sourceOf(source.node, next.name, source.path) : null;
   }
   return chain;
 }
+
+/** The file that the loader at the end of a chain loads; null where that is not known. */
+export const fileAtEnd = (chain) => (chain.length && fileOf(chain.at(-1))) || null;

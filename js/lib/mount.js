@@ -24,3 +24,12 @@ export function addElement(node, name, type, root, options) {
   });
   return widget;
 }
+
+/** What a node shows and no graph saves; `options` say how high it is. */
+export function addPanel(node, type, root, options) {
+  const widget = addElement(node, type, type, root, {
+    serialize: false, hideOnZoom: false, getValue: () => "", setValue: () => {}, ...options,
+  });
+  widget.serialize = false;
+  return widget;
+}

@@ -1,7 +1,9 @@
 /** The iterations of a run that a strip shows, in their order. */
 import { app } from "../../../scripts/app.js";
+import { isKept } from "./iteration_acts.js";
 import { marksOf } from "./marks.js";
 import { pictureUrl } from "./picture.js";
+import { planLabel } from "./words.js";
 
 /**
  * An iteration as the server tells of it, as an item of the strip and of the viewer. Its addresses are new each time: one
@@ -10,7 +12,7 @@ import { pictureUrl } from "./picture.js";
 function itemOf(run, { iteration, label, picture, key }) {
   const fresh = app.getRandParam();
   const [url, full] = [true, false].map((small) => pictureUrl(picture, small) + fresh);
-  return { run, number: iteration, label, picture, key, url, full, mark: "" };
+  return { run, number: iteration, label: planLabel(label), picture, key, url, full, mark: "" };
 }
 
 export class RunItems {
@@ -74,7 +76,7 @@ export class RunItems {
     const stars = new Set(starred);
     for (const item of this.#all) {
       item.starred = stars.has(item.picture.filename);
-      item.mark = [item.starred && "starred", item.key && item.key === chosen && "chosen"].filter(Boolean).join(" ");
+      item.mark = [item.starred && "starred", item.key && item.key === chosen && "chosen", isKept(item) && "kept"].filter(Boolean).join(" ");
     }
     this.#sort();
   }

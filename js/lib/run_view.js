@@ -2,23 +2,25 @@
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { showInAppMode } from "./app_mode.js";
+import { askRun } from "./ask.js";
+import { CandidateRow, ROW_ROOM } from "./candidates.js";
 import { MEASURED } from "./change.js";
 import { continueFrom } from "./continuing.js";
 import { afterFrames, clock, element } from "./dom.js";
 import { FilmStrip } from "./film_strip.js";
+import { iterationActs, keptItem, onKept } from "./iteration_acts.js";
 import { isOfThisWorkflow, isOpening, lastRun, nodeAt, workflowKey } from "./jobs.js";
 import { whileInGraph } from "./lifetime.js";
 import { takeStars, toggleMark } from "./marks.js";
-import { addElement } from "./mount.js";
+import { addPanel } from "./mount.js";
 import { inputPicture } from "./picture.js";
-import { canCopy, copyPicture, dragPicture, openPicture, savePicture } from "./picture_acts.js";
+import { dragPicture } from "./picture_acts.js";
 import { RunItems } from "./run_items.js";
 import { RunProgress } from "./run_progress.js";
 import { openMenu } from "./strip_menu.js";
-import { openViewer } from "./viewer.js";
 import { everyTick, watch } from "./watch.js";
 import { shareWheel } from "./wheel.js";
-import { say } from "./words.js";
+import { say, sayChange } from "./words.js";
 
 export const STRIP_SIZE = "ISI.StripSize";
 /** Which run a saved graph shows, and the key of the iteration that it was dropped as; see `tellPage`. */
@@ -42,6 +44,7 @@ export function addRunView(node) {
   const holder = element("div", { className: "isi-strip" }, foot, bar);
   const items = new RunItems();
   const progress = new RunProgress();
+  const candidates = new CandidateRow(stripSize, () => draw());
   let strip = null;
   let closeViewer = null;
   let restoreNow = null;
@@ -49,7 +52,7 @@ export function addRunView(node) {
   let job = null;
   let heardStart = false;
   let cutOff = false;
-  let hadItems = false;
+  let had = "";
   let sizeBefore = null;
   /** What changed since the run before, where this one was made from its first step on: texts of the server. */
   let changed = [];
@@ -59,11 +62,8 @@ export function addRunView(node) {
   let versions = [];
   let now = { of: 0, iterations: [] };
 
-  const height = () => (items.length ? stripSize() + ROOM : 0) + STATUS_HEIGHT;
-  const widget = addElement(node, "isi_strip", "isi_strip", holder, {
-    serialize: false, getMinHeight: () => height() + 20, getMaxHeight: () => height() + 20, hideOnZoom: false,
-  });
-  widget.serialize = false;
+  const height = () => (items.length ? stripSize() + ROOM : 0) + (candidates.shown ? stripSize() + ROW_ROOM : 0) + STATUS_HEIGHT;
+  const widget = addPanel(node, "isi_strip", holder, { getMinHeight: () => height() + 20, getMaxHeight: () => height() + 20 });
   node.hideOutputImages = true; // the last picture is in the strip
   // The classic renderer shows below a node what is here, and makes room for that: previews while it samples, as for
   // any sampler, but no finished picture.
@@ -98,9 +98,9 @@ export function addRunView(node) {
   };
 
   function grow() {
-    const hasItems = !holder.classList.toggle("isi-empty", !items.length);
-    if (hasItems === hadItems) return;
-    hadItems = hasItems;
+    const has = [holder.classList.toggle("isi-empty", !items.length), candidates.shown].join();
+    if (has === had) return;
+    had = has;
     afterFrames(MEASURED, tellSize); // Nodes 2.0
   }
 
@@ -126,6 +126,17 @@ export function addRunView(node) {
     withoutPreviews();
     draw();
     tell(text());
+    showChoices();
+  }
+
+  /** What there was to choose from, and what waits, once the server is done. */
+  async function showChoices() {
+    const name = run();
+    if (!name || !candidates.count) return;
+    const { choices, error } = await askRun(name).catch(() => ({ error: true }));
+    if (error || progress.running || run() !== name) return;
+    candidates.take(name, choices);
+    if (candidates.waiting) tell(say("candidates.waits", { number: candidates.waiting }));
   }
 
   const stopped = () => say("strip.stopped", { done: progress.done, of: progress.of || "?" });
@@ -144,19 +155,8 @@ export function addRunView(node) {
     changed = [];
     setVersions([]);
     if (heardStart) items.clear();
+    candidates.open(0);
     heardStart = false;
-  }
-
-  /** What the server has of `name` on its disk: `{of, iterations, versions}` or `{error}`. Large runs come in pages. */
-  async function ask(name, { signal }) {
-    const address = `/isi/runs/${encodeURIComponent(name)}`;
-    const answer = await (await api.fetchApi(address, { signal })).json();
-    for (let { next } = answer; next;) {
-      const more = await (await api.fetchApi(`${address}?from=${next}`, { signal })).json();
-      answer.iterations.push(...(more.iterations ?? []));
-      next = more.next;
-    }
-    return answer;
   }
 
   /** Shows the run of this node, as far as it is on the server's disk. */
@@ -172,7 +172,7 @@ export function addRunView(node) {
     if (!name) return;
     let answer;
     try {
-      answer = await ask(name, lifetime);
+      answer = await askRun(name, lifetime.signal);
     } catch {
       if (!lifetime.signal.aborted) tell(say("strip.no_answer"), true);
       return;
@@ -181,7 +181,7 @@ export function addRunView(node) {
     if (answer.error) return tell(say("strip.gone", { run: name }), true);
     now = answer;
     takeStars(name, answer.starred);
-    changed = answer.changed ?? [];
+    changed = (answer.changed ?? []).map(sayChange);
     setVersions(answer.versions ?? []);
     const key = lastRun(node) ? "" : node.properties[KEY];
     const at = versions.findIndex((each) => key && each.iterations.some((one) => one.key === key));
@@ -203,15 +203,17 @@ export function addRunView(node) {
     const { of, iterations, run: name } = chosen === NOW ? now : versions[chosen];
     items.clear();
     items.put(name ?? run(), ...iterations);
+    candidates.take(run(), chosen === NOW ? now.choices : []);
     const half = cutOff && items.length < of;
     tell(half ? say("strip.stopped", { done: items.length, of }) : say("strip.found", { count: items.length, of, run: run() }));
+    if (candidates.waiting) tell(say("candidates.waits", { number: candidates.waiting }));
     cutOff = false;
     markAll();
   }
 
   /** Puts in those before the last one that were finished while nobody here could hear of it. */
   async function catchUp(name, lifetime) {
-    const answer = await ask(name, lifetime).catch(() => ({}));
+    const answer = await askRun(name, lifetime.signal).catch(() => ({}));
     if (run() !== name) return;
     const last = items.last?.number ?? 0;
     items.put(name, ...(answer.iterations ?? []).filter(({ iteration }) => iteration < last && !items.has(iteration)));
@@ -225,7 +227,7 @@ export function addRunView(node) {
     if (!progress.running) begin(detail.prompt_id);
     // Another run of the same prompt may have been shown, or this one when it was longer.
     if (detail.iteration === 1 || detail.run !== items.last?.run) items.clear();
-    if (detail.iteration === 1) changed = detail.changed ?? [];
+    if (detail.iteration === 1) changed = (detail.changed ?? []).map(sayChange);
     const next = (items.last?.number ?? 0) + 1;
     asked++;
     tellPage(node, detail.run);
@@ -233,6 +235,13 @@ export function addRunView(node) {
     progress.iteration(detail);
     markAll();
     if (detail.iteration !== next) catchUp(detail.run, lifetime);
+  }
+
+  function onCandidate({ detail }) {
+    if (!isMine(detail)) return;
+    if (!progress.running) begin(detail.prompt_id);
+    tellPage(node, detail.run);
+    candidates.add(detail);
   }
 
   function onProgress({ detail }) {
@@ -276,34 +285,27 @@ export function addRunView(node) {
 
   const canRedo = () => version.value === NOW && node.widgets.some((each) => each.name === "redo_from");
 
-  /** What can be done with an iteration: `[text, act]`. */
-  function acts(item) {
-    const mark = (name) => () => {
-      toggleMark(item.run, name, item.picture.filename);
-      markAll();
-    };
-    const list = [
-      [say("strip.look"), () => runView.open(items.shown.indexOf(item))],
-      [say("viewer.continue"), () => continueFrom(node, item)],
-    ];
-    if (canRedo()) list.push([say("strip.redo"), () => redoFrom(item)]);
-    list.push([say(item.starred ? "strip.unstar" : "strip.star"), mark("starred")]);
-    list.push([say(items.isHidden(item) ? "strip.unhide" : "strip.hide_one"), mark("hidden")]);
-    list.push([say("viewer.save"), () => savePicture(item)]);
-    if (canCopy()) list.push([say("viewer.copy"), () => copyPicture(item)]);
-    list.push([say("viewer.open"), () => openPicture(item)]);
-    return list;
-  }
+  const acts = (item) => iterationActs(item, items, {
+    look: () => runView.open(items.shown.indexOf(item)),
+    goOn: () => continueFrom(node, item),
+    redo: canRedo() ? () => redoFrom(item) : undefined,
+    changed: markAll,
+    candidates: version.value === NOW && candidates.has(item.number) ? () => candidates.open(item.number) : undefined,
+  });
 
   const runView = {
     get length() {
       return items.shown.length;
     },
-    open(index = items.shown.length - 1) {
+    async open(index = items.shown.length - 1) {
+      const shown = items.shown;
+      const { openViewer } = await import("./viewer.mjs");
+      closeViewer?.();
       closeViewer = openViewer({
-        items: items.shown,
+        items: shown,
         start: index,
         input: inputPicture(node),
+        against: keptItem(),
         onContinue: (item) => continueFrom(node, item),
         onStar(item) {
           toggleMark(item.run, "starred", item.picture.filename);
@@ -322,8 +324,9 @@ export function addRunView(node) {
       drag: (index, event, shown) => dragPicture(event, items.shown[index], shown),
       size: stripSize(),
     });
-    holder.replaceChildren(strip.element, bar, foot);
-    shareWheel(lifetime, strip.element, { sideways: true });
+    holder.replaceChildren(strip.element, candidates.element, bar, foot);
+    onKept(lifetime, markAll);
+    for (const row of [strip.element, candidates.cells]) shareWheel(lifetime, row, { sideways: true });
     showInAppMode(lifetime, holder);
     lifetime.listen(hiddenOnes, "click", () => {
       items.showsHidden = !items.showsHidden;
@@ -333,6 +336,7 @@ export function addRunView(node) {
     lifetime.listen(api, "execution_start", ({ detail }) => {
       heardStart = isOfThisWorkflow(detail.prompt_id);
     });
+    lifetime.listen(api, "isi.candidate", onCandidate);
     lifetime.listen(api, "isi.iteration", (event) => onIteration(event, lifetime));
     lifetime.listen(api, "progress_state", onProgress);
     lifetime.listen(api, "executed", onExecuted);

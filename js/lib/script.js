@@ -3,34 +3,37 @@
  * `tests/vectors/script.json`. What a mistake is called stands in script_words.js.
  */
 
-import { ChoiceError, choiceBraces, readChoices } from "./choices.js";
+import { choiceBraces, hideDrawn, readChoices } from "./choices.js";
+import { checkPrompt } from "./prompts.js";
+import { BLANK, halfDigits, halfMarks, numberText, short, strip, TextError, trim } from "./script_text.js";
 
 const BARE_WEIGHT = 1.1;
 const WEIGHT = { low: 0.01, high: 100, range: ["0.01", "100"] };
 const MOST_STEPS = 1_000_000;
 const LONGEST = 1_000_000;
-/** Ranges, as numbers and as the messages write them. */
 const SETTINGS = {
-  denoise: { low: 0, high: 1, range: ["0.0", "1.0"], example: "1" },
-  cfg: { low: 0, high: 100, range: ["0.0", "100.0"], example: "100" },
-  seed: { low: 0n, high: 2n ** 64n - 1n, range: ["0", "18446744073709551615"], example: "1.84467e+19" },
-  steps: { low: 1n, high: 10_000n, range: ["1", "10000"], example: "10000" },
-  repeat: { low: 1n, high: 100_000n, range: ["1", "100000"], example: "100000" },
+  denoise: { low: 0, high: 1, example: "1" },
+  cfg: { low: 0, high: 100, example: "100" },
+  seed: { low: 0n, high: 2n ** 64n - 1n, example: "1.84467e+19" },
+  steps: { low: 1n, high: 10_000n, example: "10000" },
+  control: { low: 0, high: 10, example: "10" },
+  repeat: { low: 1n, high: 100_000n, example: "100000" },
+  candidates: { low: 1n, high: 64n, example: "64" },
 };
+
+/** Settings that have a mark instead of a name: `*3` and `*4?`. */
+const MARKED = ["repeat", "candidates"];
 
 /** Settings that are words, with an example each; without `=` they are text. */
 const WORDS = { negative: '"blurry, grey"', sampler: "heun", scheduler: "karras" };
 
-const BLANK = " \\t\\n\\r\\f\\v\\u00a0\\u3000\\ufeff";
-const FULL_WIDTH = { "｛": "{", "｝": "}", "；": ";", "（": "(", "）": ")", "：": ":", "＠": "@", "＝": "=", "＊": "*" };
-const NUMBERS = "０１２３４５６７８９";
 const LARGE_WEIGHT = 2;
 const ENTITY = /&(#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z]{2,8})$/;
 const ESCAPE = /\\[{}();@*]/g;
 const STRUCTURE = /[{}();]/g;
 const SETTING = new RegExp(
   `@(?<key>[^${BLANK}@=;:,(){}*\\\\]+)(?<given>[${BLANK}]*=[${BLANK}]*(?<value>[^${BLANK}@*(){};]*))?` +
-    "|\\*(?<repeat>[-+]?[0-9.][-+0-9.eE]*)",
+    "|\\*(?<number>[-+]?[0-9.][-+0-9.eE]*)(?<asks>[?？]?)",
   "dg",
 );
 const QUOTED = new RegExp(`(?<!\\\\)@negative[${BLANK}]*=[${BLANK}]*(?<open>["“])(?<text>(?:\\\\[^]|[^"”\\\\])*)(?<close>["”])?`, "dgi");
@@ -39,7 +42,6 @@ const NUMBER = /^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$/;
 const INTEGER = /^([-+]?)0*([0-9]+)$/;
 const MEANT_AS_NUMBER = /^([-+.0-9][-+.,0-9eE]*|[-+]?(nan|inf|infinity))?$/i;
 const BLANKS = new RegExp(`[${BLANK}]+`, "g");
-const IS_BLANK = new RegExp(`^[${BLANK}]$`);
 
 /**
  * A mistake: `offset` into the text, `line` and `column` from 1 (in code points), its `key`, and the `values` that
@@ -57,7 +59,7 @@ export class ScriptError extends Error {
 /**
  * What a text says: `{global, groups, hints}`, repeats expanded; `hints` has the first of each kind of what is seldom
  * meant, as `ScriptError`s that nobody throws. A group is `{text, weight, start}` and those of
- * `denoise, cfg, seed, steps, negative, sampler, scheduler` that it sets; whole numbers are BigInt. `names` has the
+ * `denoise, cfg, seed, steps, control, candidates, negative, sampler, scheduler` that it sets; whole numbers are BigInt. `names` has the
  * samplers and schedulers that there are, as far as they are known. Throws ScriptError.
  */
 export function parse(text, names = {}) {
@@ -65,10 +67,9 @@ export function parse(text, names = {}) {
     const length = [...text].length;
     if (length > LONGEST) throw new ScriptError(text, 0, "too_long", { most: LONGEST, length });
   }
-  const plain = text.replace(/[｛｝；（）：＠＝＊]/g, (mark) => FULL_WIDTH[mark]);
+  const plain = halfMarks(text);
   const harmless = hideQuoted(text, plain);
-  const digits = harmless.replace(/[．０-９]/g, (mark) => (mark === "．" ? "." : NUMBERS.indexOf(mark)));
-  const mask = digits.replace(ESCAPE, "\\\\");
+  const mask = halfDigits(harmless).replace(ESCAPE, "\\\\");
   const choices = choiceBraces(harmless);
   const shape = structure(text, mask, choices);
   for (const [start, end] of shape.braces) {
@@ -76,7 +77,7 @@ export function parse(text, names = {}) {
     if (found) throw misplaced(text, found.start);
   }
   const globals = shape.braces.map(([start, end]) => clean(plain.slice(start + 1, end)));
-  for (const [start, end] of shape.braces) checkChoices(text, plain.slice(start + 1, end), start + 1);
+  for (const [start, end] of shape.braces) checkWords(text, plain.slice(start + 1, end), start + 1);
   const source = { text, plain: without(shape.braces, plain), mask: without(shape.braces, mask), pairs: shape.pairs, names };
 
   const groups = [];
@@ -109,12 +110,13 @@ function hideQuoted(text, plain) {
   return [...parts, plain.slice(last)].join("");
 }
 
-/** Throws ScriptError for a mistake in the choices of `written`, which begins at `at` of the script. */
-function checkChoices(text, written, at) {
+/** Throws ScriptError for a mistake in the choices or schedules of `written`, which begins at `at` of the script. */
+function checkWords(text, written, at) {
   try {
     readChoices(written, at);
+    checkPrompt(hideDrawn(written), at);
   } catch (error) {
-    if (!(error instanceof ChoiceError)) throw error;
+    if (!(error instanceof TextError)) throw error;
     throw new ScriptError(text, error.offset, error.key, error.values);
   }
 }
@@ -188,7 +190,7 @@ function readGroup({ text, plain, mask, pairs, names }, from, to) {
   const { repeat = 1n, ...values } = settings.values;
   if (values.negative) {
     const { written, at } = values.negative;
-    checkChoices(text, written, at);
+    checkWords(text, written, at);
     values.negative = clean(written);
   }
   const first = start;
@@ -199,7 +201,7 @@ function readGroup({ text, plain, mask, pairs, names }, from, to) {
     weight *= inner.weight;
   }
   if (!(WEIGHT.low <= weight && weight <= WEIGHT.high)) throw weightOutOfRange(text, first);
-  checkChoices(text, plain.slice(start, end), start);
+  checkWords(text, plain.slice(start, end), start);
   return { group: { text: clean(plain.slice(start, end)), weight, start: first, ...values }, repeat: Number(repeat), blank };
 }
 
@@ -239,10 +241,11 @@ function settingsIn(mask, start, end) {
 function readSettings({ text, plain, mask, names }, start, end) {
   const found = [];
   for (const match of settingsIn(mask, start, end)) {
-    const { key, given, repeat } = match.groups;
+    const { key, given, number } = match.groups;
     const joined = found.length && found.at(-1).end === match.start;
-    if (repeat && !joined && match.start > start && /[0-9]/.test(mask[match.start - 1])) continue; // 512*768
-    if (key && given === undefined && !Object.hasOwn(SETTINGS, key.toLowerCase())) continue; // by @someone
+    if (number && !joined && match.start > start && /[0-9]/.test(mask[match.start - 1])) continue; // 512*768
+    const isName = key && Object.hasOwn(SETTINGS, key.toLowerCase()) && key.toLowerCase() !== "candidates";
+    if (key && given === undefined && !isName) continue; // by @someone
     found.push(match);
   }
   let tail = found.length;
@@ -266,18 +269,18 @@ function misplaced(text, offset) {
 
 function readSetting(text, plain, match, names) {
   const { key } = match.groups;
-  const name = key ? key.toLowerCase() : "repeat";
+  const name = key ? key.toLowerCase() : match.groups.asks ? "candidates" : "repeat";
   if (Object.hasOwn(WORDS, name)) return [name, wordOf(text, plain, match, name, names[name])];
-  if (!Object.hasOwn(SETTINGS, name) || (key && name === "repeat")) {
+  if (!Object.hasOwn(SETTINGS, name) || (key && MARKED.includes(name))) {
     throw new ScriptError(text, match.start, "unknown_setting", { name: short(key) });
   }
-  const field = key ? "value" : "repeat";
+  const field = key ? "value" : "number";
   const { low, high, example } = SETTINGS[name];
   const written = match.groups[field] ? numberText(text.slice(...match.span(field))) : "";
   if (!written) {
     throw new ScriptError(text, match.start, "setting_without_value", { name, example });
   }
-  const values = { setting: name, range: SETTINGS[name].range, written: short(written) };
+  const values = { setting: name, range: [low, high].map((end) => (typeof end === "bigint" ? String(end) : end.toFixed(1))), written: short(written) };
   const whole = typeof low === "bigint";
   if (!(whole ? INTEGER : NUMBER).test(written)) {
     values.kind = whole ? "whole" : "number";
@@ -307,20 +310,6 @@ function integer(written) {
   const [, sign, digits] = INTEGER.exec(written);
   const value = BigInt(digits.slice(0, 21));
   return sign === "-" ? -value : value;
-}
-
-const strip = (text) => text.slice(...trim(text, 0, text.length));
-const numberText = (written) => strip(written.normalize("NFKC"));
-
-function short(written) {
-  const points = [...written];
-  return points.length > 21 ? `${points.slice(0, 20).join("")}…` : written;
-}
-
-function trim(mask, start, end) {
-  while (start < end && IS_BLANK.test(mask[start])) start += 1;
-  while (start < end && IS_BLANK.test(mask[end - 1])) end -= 1;
-  return [start, end];
 }
 
 /** A group's text as the prompt has it. */

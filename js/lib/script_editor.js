@@ -5,10 +5,13 @@
 import { noteChange } from "./change.js";
 import { pieces } from "./colouring.js";
 import { element } from "./dom.js";
+import { acceptInfotexts } from "./infotext_drop.js";
 import { whileInGraph } from "./lifetime.js";
 import { addElement } from "./mount.js";
 import { parse, ScriptError } from "./script.js";
+import { askServer } from "./script_server.js";
 import { reasonOf } from "./script_words.js";
+import { inWords } from "./server_words.js";
 import { shareWheel } from "./wheel.js";
 import { say } from "./words.js";
 
@@ -17,7 +20,7 @@ const MOST_ROWS = 100;
 const LONG_TEXT = 10_000;
 const PAUSE_MS = 250;
 const MIN_HEIGHT = 230;
-const SETTINGS = ["denoise", "cfg", "steps", "seed", "sampler", "scheduler", "negative"];
+const SETTINGS = ["denoise", "cfg", "steps", "seed", "control", "sampler", "scheduler", "negative"];
 
 let fields = 0;
 
@@ -61,48 +64,72 @@ export function scriptWidget(node, name, [, options = {}]) {
     minNodeSize: [400, 420],
   });
 
+  let script = { global: "", groups: [], hints: [] };
+  /** The mistake that the page finds in the text, and what the server told of this very text. */
+  let [error, told] = [null, null];
+  let ask = () => {};
+
   function read() {
     colours.replaceChildren(
       ...pieces(area.value).map(({ text, kind }) => (kind ? element("span", { className: `isi-${kind}` }, text) : text)),
       "\n",
     );
-    let error = null;
-    let script = { global: "", groups: [], hints: [] };
+    error = null;
+    told = null;
     try {
       script = parse(area.value, names());
     } catch (caught) {
       if (!(caught instanceof ScriptError)) throw caught;
       error = caught;
     }
-    showSlip(area.value, error);
-    area.setAttribute("aria-invalid", String(Boolean(error)));
-    verdict.classList.toggle("isi-wrong", Boolean(error));
-    const { length } = script.groups;
-    const told = [error ?? script.hints[0]].filter(Boolean)
-      .map((each) => say("editor.error", { line: each.line, column: each.column, reason: reasonOf(each) }));
-    count.textContent = [...(error ? [] : [say("editor.iterations", { count: length })]), ...told].join(" · ");
-    list.classList.toggle("isi-stale", Boolean(error));
-    if (!error) list.replaceChildren(...rows(script));
-    fade();
+    ask(error ? null : area.value);
+    draw();
     align();
   }
 
+  /** Shows what the text means: by the page's own reading, and by the server's, once it has told. */
+  function draw() {
+    const wrong = error ?? told?.error ?? null;
+    showSlip(area.value, wrong);
+    area.setAttribute("aria-invalid", String(Boolean(wrong)));
+    verdict.classList.toggle("isi-wrong", Boolean(wrong));
+    const notes = [wrong ?? script.hints[0]].filter(Boolean).map((each) => {
+      const reason = each.key ? reasonOf(each) : inWords(each.reason);
+      return each.line ? say("editor.error", { line: each.line, column: each.column, reason }) : reason;
+    });
+    const length = told?.count || script.groups.length;
+    count.textContent = [...(wrong ? [] : [say("editor.iterations", { count: length })]), ...notes].join(" · ");
+    list.classList.toggle("isi-stale", Boolean(wrong));
+    if (!wrong) showRows(rows(length));
+    fade();
+  }
+
+  /** New rows for the old ones; the focus stays in its row, since the server's words come while one moves. */
+  function showRows(rows) {
+    const at = [...list.children].indexOf(document.activeElement);
+    list.replaceChildren(...rows);
+    if (at >= 0) rows[Math.min(at, rows.length - 1)]?.focus();
+  }
+
   function showSlip(text, error) {
-    if (!error) return slip.replaceChildren();
+    if (error?.offset === undefined) return slip.replaceChildren();
     const start = Math.min(error.offset, Math.max(0, text.length - 1));
     const length = /^[\p{L}\p{N}@*.=:+-]+/u.exec(text.slice(start, start + 40))?.[0].length ?? 1;
     const mark = element("span", { className: "isi-error" }, text.slice(start, start + length));
     slip.replaceChildren(text.slice(0, start), mark);
   }
 
-  function rows({ groups }) {
-    const shown = groups.slice(0, MOST_ROWS).map((group) => {
+  function rows(length) {
+    const steps = told?.steps ?? script.groups.slice(0, MOST_ROWS).map(({ text }, group) => ({ group, text }));
+    const shown = steps.map(({ group: number, text, prompt = "", tokens }) => {
+      const group = script.groups[number];
       const notes = SETTINGS.filter((key) => group[key] !== undefined).map((key) => `${key} ${group[key]}`);
       if (group.weight !== 1) notes.unshift(`cfg ×${Number(group.weight.toPrecision(4))}`);
-      const words = element("span", { className: "isi-script-words" }, group.text || say("editor.global_alone"));
-      return element("li", { tabIndex: -1, data: { start: group.start } }, words, ...notes.map((note) => element("b", {}, note)));
+      const words = element("span", { className: "isi-script-words", title: prompt }, text || say("editor.global_alone"));
+      const size = tokens ? [element("span", { className: "isi-script-tokens", title: say("editor.tokens") }, tokens.join("/"))] : [];
+      return element("li", { tabIndex: -1, data: { start: group.start } }, words, ...notes.map((note) => element("b", {}, note)), ...size);
     });
-    const more = groups.length - shown.length;
+    const more = length - shown.length;
     if (more > 0) shown.push(element("li", { className: "isi-script-more" }, say("editor.more", { count: more })));
     return shown;
   }
@@ -165,6 +192,14 @@ export function scriptWidget(node, name, [, options = {}]) {
     resized.observe(list);
     lifetime.atEnd(() => resized.disconnect());
     for (const box of [area, list, table]) shareWheel(lifetime, box);
+    acceptInfotexts(lifetime, node, root);
+    ask = askServer(lifetime, node, (answer, text) => {
+      if (error || text !== area.value) return;
+      told = answer;
+      // Python counts letters, the page UTF-16's halves of them.
+      if (told.error?.line) told.error.offset = [...text].slice(0, told.error.offset).join("").length;
+      draw();
+    });
     read();
   });
   read();

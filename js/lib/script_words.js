@@ -1,7 +1,8 @@
 /** The mistakes of a script in the language of the page; in English they are the server's own words. */
 import { say } from "./words.js";
 
-const called = (setting) => (setting === "repeat" ? say("script.repeat") : `@${setting}`);
+const MARKED = { repeat: "script.repeat", candidates: "script.candidates" };
+const called = (setting) => (MARKED[setting] ? say(MARKED[setting]) : `@${setting}`);
 
 /** What is wrong, as a sentence: the text of a ScriptError. */
 export function reasonOf({ key, values }) {

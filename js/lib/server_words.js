@@ -6,7 +6,7 @@
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { nodeAt } from "./jobs.js";
-import { translator } from "./sentences.js";
+import { planLabel } from "./words.js";
 
 const LANGUAGES = ["ko", "zh"];
 const translators = {};
@@ -16,7 +16,8 @@ const language = () => app.extensionManager.setting.get("Comfy.Locale");
 
 async function load(chosen) {
   const answer = await fetch(new URL(`./sentences/${chosen}.json`, import.meta.url));
-  if (answer.ok) translators[chosen] = translator(await answer.json());
+  const { translator } = await import("./sentences.mjs");
+  if (answer.ok) translators[chosen] = translator(await answer.json(), planLabel);
 }
 
 /** Fetches the sentences of the page's language, once; in English there are none. A page without them is in English. */

@@ -1,12 +1,14 @@
 /**
- * Colours of the script that can be read in every theme, the user's own too: each is moved towards white or black
- * until it stands out from the fields that the editor may lie on.
+ * Colours of the script, of notes and of errors that can be read in every theme, the user's own too: each is moved
+ * towards white or black until it stands out from what it may lie on.
  */
 import { element } from "./dom.js";
 
 /** WCAG 2.2, 1.4.3 asks for 4.5; rounding to whole levels takes a little. */
 const CONTRAST = 4.7;
 const WISHED = { global: [[124, 183, 255], [18, 88, 176]], weight: [[240, 163, 94], [160, 77, 0]], setting: [[143, 207, 122], [44, 107, 22]], mark: [[229, 127, 179], [163, 32, 95]] };
+/** Notes and errors, which stand on the node itself too, and in the sidebar. */
+const ON_NODES = { quiet: [[153, 153, 153], [85, 85, 85]], error: [[255, 107, 107], [176, 0, 32]] };
 /** What the editor's field is filled with in the classic renderer and in Nodes 2.0. */
 const FIELDS = ["var(--comfy-input-bg, #222)", "var(--component-node-widget-background, var(--comfy-input-bg, #222))"];
 
@@ -44,11 +46,14 @@ function choose() {
   const probe = element("div", { hidden: true });
   document.body.append(probe);
   const fields = FIELDS.map((field) => resolved(probe, field));
+  const nodes = [LiteGraph.NODE_DEFAULT_BGCOLOR, "var(--component-node-background, var(--comfy-menu-bg, #353535))", "var(--comfy-menu-bg, #222)"];
+  const grounds = [...fields, ...nodes.map((node) => resolved(probe, node))];
   probe.remove();
   const isLight = Math.min(...fields.map((field) => contrast(field, [255, 255, 255]))) < Math.min(...fields.map((field) => contrast(field, [0, 0, 0])));
   const root = document.documentElement;
-  for (const [name, [onDark, onLight]] of Object.entries(WISHED)) {
-    const colour = `rgb(${readable(isLight ? onLight : onDark, fields, isLight ? 0 : 255).join(" ")})`;
+  for (const [name, [onDark, onLight]] of Object.entries({ ...WISHED, ...ON_NODES })) {
+    const under = name in ON_NODES ? grounds : fields;
+    const colour = `rgb(${readable(isLight ? onLight : onDark, under, isLight ? 0 : 255).join(" ")})`;
     if (root.style.getPropertyValue(`--isi-${name}`) !== colour) root.style.setProperty(`--isi-${name}`, colour);
   }
 }

@@ -5,6 +5,7 @@
  * extension, and answers /i18n only with those of all packs at once; hence these small tables.
  */
 import { app } from "../../../scripts/app.js";
+import { runWords } from "./run_words.mjs";
 import en from "./words/en.js";
 
 const LANGUAGES = ["ko", "zh"];
@@ -33,3 +34,6 @@ export function say(key, values = {}) {
     return typeof value === "number" ? value.toLocaleString(language) : value;
   });
 }
+
+/** How a plan calls a step, and what changed since the run before, as the server says both. */
+export const { label: planLabel, change: sayChange } = runWords(en, say);

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from PIL import Image
 
 RUN = {
@@ -100,3 +101,15 @@ def choose(page, node, name, value):
         " widget.value = value; widget.callback?.(value); }",
         [node, name, value],
     )
+
+
+def serious(view, *parts):
+    """What axe-core has against parts of a page (CSS selectors), or all of it: `[(rule, elements)]`."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    context = {"include": [[part] for part in parts]} if parts else None
+    found = axe.run(view, context=context).response["violations"]
+    return [
+        (each["id"], [node["html"][:200] for node in each["nodes"]])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]

@@ -1,7 +1,11 @@
-"""What the server says is shown in Chinese and in Korean: an error of a run, a refused prompt, a table."""
+"""What the server says is shown in Chinese and in Korean: an error of a run, a refused prompt, a table, a
+note on a node that is sampling."""
+
+from os.path import commonprefix
 
 import pytest
 from isi.tools.browser import front_end
+from isi.tools.sentences import translations
 from playwright.sync_api import expect
 
 BROKEN = {
@@ -22,6 +26,26 @@ TABLE = {
     "zh": ["#", "步数", "CFG", "去噪强度", "种子", "提示词"],
     "ko": ["#", "스텝", "CFG", "디노이즈", "시드", "프롬프트"],
 }
+NOTES = (
+    "{0} of {1} cells are to be made; how long one takes is not known yet.",
+    "{0} of {1} cells are to be made, which takes about {2}.",
+)
+"""What a grid says first, by whether the server made such pictures before."""
+
+
+def grid(language):
+    """A grid of two cells, which says so before it makes them; another one in each language, so that none is
+    there already."""
+    plain = {"width": 64, "height": 64, "batch_size": 1, "color": 0}
+    axes = {"axes": "EmptyImage.color = 255, 65280", "name": f"noted {language}"}
+    return {
+        "1": {"class_type": "EmptyImage", "inputs": plain},
+        "2": {"class_type": "ISI_Grid", "inputs": {"image": ["1", 0]} | axes},
+    }
+
+
+NOTED = """text => app.rootGraph.nodes.some(node =>
+  node.widgets?.some(widget => `${widget.value}`.includes(text)))"""
 SHOWN = "text => document.body.innerText.includes(text)"
 PAGES = pytest.mark.parametrize(
     "page",
@@ -93,4 +117,13 @@ def test_the_table_of_a_run_has_headings_in_the_language(page):
     heading, first, *_ = table.text_content().split("\n")
     assert heading.split() == TABLE[page.language]
     assert first.split()[-2:] == ["an", "oak"]
+    assert page.faults == []
+
+
+@PAGES
+def test_a_note_on_a_node_is_said_in_the_language(page):
+    said = commonprefix([translations(page.language)[note].format(2, 2, "{2}") for note in NOTES])
+    assert "2" in said[5:]
+    queue(page, grid(page.language), "noted")
+    page.page.wait_for_function(NOTED, arg=said, timeout=60_000)
     assert page.faults == []

@@ -2,12 +2,17 @@
 the language too, and change with the setting."""
 
 import json
+import re
 
 import pytest
+from isi.core.loop.plan import Plan, Step
 from isi.tools.browser import front_end
 from isi.tools.locales import load_words
+from isi.tools.sentences import translations
 from PIL import Image
 from playwright.sync_api import expect
+
+from .test_front_runs_tab import TOGGLE
 
 GRAPH = {
     "1": {"class_type": "ISI_Script", "inputs": {"script": "a; b"}},
@@ -33,6 +38,19 @@ LANGUAGES = pytest.mark.parametrize(
 )
 
 
+NAMES = {
+    "en": ["replace background 1, 3: a cat", "upscale 1/2: 512 x 768"],
+    "zh": ["替换背景 1, 3：a cat", "放大 1/2：512 x 768"],
+    "ko": ["배경 교체 1, 3: a cat", "업스케일 1/2: 512 x 768"],
+}
+"""How plans call two steps."""
+CHANGED = {
+    "en": "environment: threads: 2 -> 4",
+    "zh": "运行环境: 线程数: 2 -> 4",
+    "ko": "실행 환경: 스레드 수: 2 -> 4",
+}
+
+
 def say(language, key, **values):
     forms = load_words(language)[key]
     return (forms["one"] if values.get("count") == 1 and "one" in forms else forms["other"]).format(**values)
@@ -54,12 +72,13 @@ def run(server):
     runs, pictures = server.base / "user/isi/runs", server.base / "output/isi/words"
     runs.mkdir(parents=True, exist_ok=True)
     pictures.mkdir(parents=True, exist_ok=True)
-    steps = [{"label": f"step {number}", "prompt": ""} for number in (1, 2)]
+    plan = Plan(tuple(Step("a cat", 4, 7.0, 0.5, 1, name) for name in NAMES["en"]))
     manifest = {
         "version": 1,
         "name": "words",
         "keys": ["a" * 32, "b" * 32],
-        "plan": {"version": 1, "steps": steps},
+        "changed": [CHANGED["en"]],
+        "plan": plan.to_json(),
     }
     (runs / "words.json").write_text(json.dumps(manifest), "utf-8")
     for name in ("0001-aaaaaaaa", "0002-bbbbbbbb"):
@@ -92,6 +111,9 @@ def test_every_part_speaks_the_language(page, run):
     page.load(page.serialize())
     page.evaluate(SHOW)
     expect(status).to_have_text(say(language, "strip.found", count=2, of=2, run=run), timeout=30_000)
+    expect(status).to_have_attribute("title", re.compile(re.escape(CHANGED[language])))
+    for cell, name in zip(view.locator(".isi-strip-row [title]").all(), NAMES[language], strict=True):
+        assert cell.get_attribute("title").endswith(f". {name}")
     title = page.evaluate(
         "() => { const [x, y] = app.canvasPosToClientPos(app.rootGraph.nodes[1].pos);"
         " return [x + 120, y - 15]; }"
@@ -103,5 +125,17 @@ def test_every_part_speaks_the_language(page, run):
     dialog = view.locator("dialog.isi-viewer")
     expect(dialog.get_by_text(say(language, "viewer.continue"))).to_be_visible()
     expect(dialog.get_by_label(say(language, "viewer.next"))).to_be_visible()
+    expect(dialog.locator("h2")).to_contain_text(NAMES[language][1])
+    for name in NAMES[language]:
+        assert name in dialog.locator("select").text_content()
     view.keyboard.press("Escape")
+
+    page.evaluate(TOGGLE)
+    row = view.locator(".isi-runs-row", has=view.get_by_text(run, exact=True))
+    expect(row.locator(".isi-runs-prompt")).to_have_text(NAMES[language][0])
+    row.locator(".isi-runs-open").click()
+    plan = view.locator(".isi-runs-plan")
+    expect(plan).to_contain_text(NAMES[language][1])
+    assert translations(language)["seed"] in plan.text_content().split("\n")[0]
+    page.evaluate(TOGGLE)
     assert page.faults == []

@@ -108,23 +108,28 @@ async def _two_users(url):
                         assert found["status"]["status_str"] == "success"
                         break
                 await asyncio.sleep(0.1)
-        answers = {}
+        answers, listed = {}, {}
         for name in heard:
             async with session.get(f"/isi/runs/{SECRET}", headers=user[name]) as answer:
                 answers[name] = answer.status, await answer.text()
+            async with session.get("/isi/runs", headers=user[name]) as answer:
+                listed[name] = [run["name"] for run in (await answer.json())["runs"]]
+            if name == "bert":
+                async with session.delete(f"/isi/runs/{SECRET}", headers=user[name]) as answer:
+                    assert answer.status == 404
             change = {"add": ["0001-00000000.png"] if name == "anna" else []}
             async with session.post(f"/isi/stars/{SECRET}", json=change, headers=user[name]) as answer:
                 answers[name] += ((await answer.json())["starred"],)
         for one in sockets.values():
             await one.close()
         await asyncio.gather(*listening)
-    return heard, answers
+    return heard, answers, listed
 
 
 def test_a_users_run_never_reaches_another_users_page(tmp_path):
     # A thread of its own, since this one has the loop of the other tests' browser.
     with Server(tmp_path, options=["--multi-user"]) as server, ThreadPoolExecutor(1) as pool:
-        heard, answers = pool.submit(asyncio.run, _two_users(server.url)).result()
+        heard, answers, listed = pool.submit(asyncio.run, _two_users(server.url)).result()
     kinds = {
         name: {json.loads(one)["type"] for one in told if one[:1] == b"{"} for name, told in heard.items()
     }
@@ -133,6 +138,7 @@ def test_a_users_run_never_reaches_another_users_page(tmp_path):
     assert not any(kind.startswith("isi.") for kind in kinds["bert"])
     status, _, starred = answers["anna"]
     assert status == 200 and len(starred) == 1
+    assert listed == {"anna": [SECRET], "bert": []}
     assert answers["bert"][0] == 404 and answers["bert"][2] == []
     manifests = [path.relative_to(tmp_path) for path in tmp_path.rglob(f"runs/{SECRET}.json")]
     assert len(manifests) == 1 and "anna" in str(manifests[0])

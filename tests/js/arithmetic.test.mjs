@@ -5,17 +5,21 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
-import { ChoiceError, readChoices } from "../../js/lib/choices.js";
-import { sidesOf } from "../../js/lib/outpaint.js";
-import { passesOf } from "../../js/lib/outpaint_passes.js";
-import { releaseSteps, thresholds } from "../../js/lib/release.js";
+import { hideDrawn, readChoices } from "../../js/lib/choices.js";
+import { sidesOf } from "../../js/lib/outpaint.mjs";
+import { passesOf } from "../../js/lib/outpaint_passes.mjs";
+import { readPrompt } from "../../js/lib/prompts.js";
+import { MOST_REGIONS, readRatios, regionColour, regionLines } from "../../js/lib/region_masks.mjs";
+import { releaseSteps, thresholds } from "../../js/lib/release.mjs";
 import { parse, ScriptError } from "../../js/lib/script.js";
-import { fault, stageCost, stageSizes, stageStride, targetSize, thrifty, workOf } from "../../js/lib/tiles.js";
+import { STAND_IN, TextError } from "../../js/lib/script_text.js";
+import { fault, stageCost, stageSizes, stageStride, targetSize, thrifty, workOf } from "../../js/lib/tiles.mjs";
 
 /** Ratios of whole numbers and products of weights, worked out in another order, may differ in the last bits. */
 const CLOSE = 1e-9;
 
 const namedSides = ([top, bottom, left, right]) => ({ top, bottom, left, right });
+const inOrder = ([one], [other]) => one - other;
 const axis = ({ length, tile, starts }) => [length, tile, ...starts];
 
 /** What the page makes of a case, as Python wrote its own answer down. */
@@ -38,7 +42,23 @@ const PAGE = {
     try {
       return readChoices(text);
     } catch (error) {
-      if (!(error instanceof ChoiceError)) throw error;
+      if (!(error instanceof TextError)) throw error;
+      return { offset: error.offset, key: error.key };
+    }
+  },
+  hidden: (text) => hideDrawn(text).replaceAll(STAND_IN, "?"),
+  prompts(text) {
+    try {
+      const { schedules, loras, parts, breaks } = readPrompt(text);
+      return {
+        edits: schedules.filter(({ options }) => !options).map(({ start: at, when, share }) => [at, when, share]).sort(inOrder),
+        swaps: schedules.filter(({ options }) => options).map(({ start: at, options }) => [at, options]).sort(inOrder),
+        loras: loras.map(({ start: at, name, model, text: onText }) => [at, name, model, onText]),
+        weights: parts.length ? parts.map(({ weight }) => weight) : [1],
+        breaks: breaks.length,
+      };
+    } catch (error) {
+      if (!(error instanceof TextError)) throw error;
       return { offset: error.offset, key: error.key };
     }
   },
@@ -54,6 +74,16 @@ const PAGE = {
   passes({ sides, size, passSize, overlap }) {
     return passesOf(namedSides(sides), size, passSize, overlap)
       .map((box) => [box.top, box.left, box.bottom - box.top, box.right - box.left]);
+  },
+  regions({ ratios, height, width, feather }) {
+    try {
+      const masks = regionLines(readRatios(ratios), height, width, feather).flatMap(({ down, across }) =>
+        across.map((columns) => [...down].map((share) => [...columns].map((one) => Math.fround(share * one)))));
+      return { masks, colours: masks.map((_, index) => regionColour(index)) };
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      return { error: error.message === "many" ? `over ${MOST_REGIONS} regions` : "can't be read" };
+    }
   },
   release: ({ mode, steps, strength }) => releaseSteps(thresholds(mode, steps), strength),
   tiles({ size, steps, ratio, auto, dilated, tile_height: tileHeight = 0, ...rest }) {

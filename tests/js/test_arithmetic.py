@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from isi.core.language.choices import Choice, ChoiceError, Wildcard, read_choices
-from isi.core.language.script import ScriptError, parse
+from isi.core.language.choices import STAND_IN, Choice, ChoiceError, hide_drawn, read_choices
+from isi.core.language.mistakes import ScriptError
+from isi.core.language.prompts import Edit, Swap, Tag, chunks, read_prompt
+from isi.core.language.script import parse
 from isi.core.pictures.canvas import ANCHORS, sides_of
 from isi.core.pictures.differential import MODES, release_step
 from isi.core.plans.cost import Geometry, stage_cost
 from isi.core.plans.outpaint import Outpainting
 from isi.core.plans.upscale import Upscale, target_size, upscale_plan
 from isi.core.tiles.demofusion import DemoFusion
+from isi.core.tiles.regions import ratio_masks, region_picture
 from isi.core.tiles.tiling import Tiling
 
 from .levels import taus
@@ -28,11 +31,14 @@ SIDES = ("top", "bottom", "left", "right")
 PIECES = [
     "a", "red boat", "é", "海", "𝒳", " ", "\n", "\t", "\u3000", ";", "；", "{", "}", "(", ")", "（", "）",
     ":", "：", "(a:1.3)", "(b)", "((c))", "(d:.5)", "(e:200)", "(f:1,3)", "@denoise=.4", "@cfg=6", "@seed=7",
+    "@control=.5",
     "@steps=12", "@Seed=18446744073709551616", "@steps=1.5", "@cfg", "@", "@someone", "*3", "*0", " *2.5",
+    "*4?", " *3\uff1f", "?",
     "512*768", "\\(", "\\)", "\\{", "\\;", "\\@", "\\", "{oil}", "{a;b}", "@denoise=２", "１", "*300",
     "＠cfg＝６．５", "＊２", "．", "\\＠", "&amp;", "&#12;", "steins;gate", "(photo 16:9)", ";d", "{a|b}",
     "{2$$x|y}", "|", "[", "]", "__w__", "{5-1$$a|b}", "@sampler=heun", '@negative="', '"', "“", "”",
     "@negative=x", "\\|",
+    "[x:y:.5]", "<lora:ink:.8>", "<lora:ink:x>", "<lora:{a|b}:x>", "AND", "BREAK",
 ]  # fmt: skip
 
 
@@ -49,7 +55,9 @@ def script(text: str) -> dict:
     for group in read.groups:
         written = {key: value for key, value in asdict(group).items() if not key.endswith("parts")}
         values = {key: value for key, value in written.items() if value is not None}
-        groups.append(values | {key: str(values[key]) for key in ("seed", "steps") if key in values})
+        groups.append(
+            values | {key: str(values[key]) for key in ("seed", "steps", "candidates") if key in values}
+        )
     hints = [{"key": hint.key, "line": hint.line, "column": hint.column} for hint in read.hints]
     return {"global": read.global_prompt, "groups": groups, "hints": hints}
 
@@ -70,6 +78,8 @@ MARKS = [
     "9-1$$",
     "$$",
     "__w__",
+    "__w\\v__",
+    "__",
     ".5::",
     "0::",
     "{a|b}",
@@ -79,14 +89,14 @@ MARKS = [
 ]
 
 
-def part(one):
-    """A part of a text with choices as the page has it."""
-    if isinstance(one, Wildcard):
-        return {"at": one.at, "name": one.name}
-    if isinstance(one, Choice):
-        options = [{"weight": o.weight, "parts": list(map(part, o.parts))} for o in one.options]
-        return {"at": one.at, "options": options, "least": one.least, "most": one.most, "joint": one.joint}
-    return one
+def flat(parts):
+    """The choices of a text as the page has them: those in others too."""
+    for one in parts:
+        if isinstance(one, Choice):
+            weights = [option.weight for option in one.options]
+            yield {"at": one.at, "least": one.least, "most": one.most, "weights": weights}
+            for option in one.options:
+                yield from flat(option.parts)
 
 
 def choices(chance: random.Random):
@@ -94,9 +104,46 @@ def choices(chance: random.Random):
     texts += ["".join(chance.choices(MARKS, k=chance.randint(1, 14))) for _ in range(3000)]
     for text in texts:
         try:
-            yield text, list(map(part, read_choices(text)))
+            yield text, sorted(flat(read_choices(text)), key=lambda one: one["at"])
         except ChoiceError as error:
             yield text, {"offset": error.offset, "key": error.key}
+
+
+def hidden(chance: random.Random):
+    for text, _ in choices(chance):
+        yield text, hide_drawn(text).replace(STAND_IN, "?")
+
+
+WORDS = [
+    *"[]()|:\\ a", "[a:b:.5]", "[c|d]", "[e::3]", ":.5]", ":2]", "AND", " AND ", ":0.7 ", ":-1", "BREAK",
+    " BREAK ", "<lora:ink>", "<lora:ink:.8>", "<lora:x:1:2>", "<lora:x:200>", "<lora:x:1:2:3>",
+    "<lora: y :nan>",
+    "<", ">", "embedding:", "猫", "２", "\u3000", "\n", "_AND", "\\[", "\\AND",
+]  # fmt: skip
+
+
+def prompt(text: str) -> dict:
+    """What of a prompt is no text, in the order in which it is written."""
+    try:
+        read = read_prompt(text)
+    except ScriptError as error:
+        return {"offset": error.offset, "key": error.key}
+    nodes = sorted(read.nodes(), key=lambda node: node.at)
+    return {
+        "edits": [[node.at, node.when, node.share] for node in nodes if isinstance(node, Edit)],
+        "swaps": [[node.at, len(node.options)] for node in nodes if isinstance(node, Swap)],
+        "loras": [[tag.at, *asdict(tag.lora).values()] for tag in nodes if isinstance(tag, Tag)],
+        "weights": [weight for _, weight in read.parts],
+        "breaks": len(chunks(text)) - 1,
+    }
+
+
+def prompts(chance: random.Random):
+    texts = [case["input"] for case in table("prompts")["cases"]]
+    texts += ["".join(chance.choices(WORDS, k=chance.randint(1, 12))) for _ in range(5000)]
+    texts += ["[" * depth + "a" + ":1]" * depth for depth in (20, 21)]
+    for text in texts:
+        yield text, prompt(text)
 
 
 def sides(case: dict):
@@ -145,6 +192,31 @@ def release(_: random.Random):
             for strength in (0.0, 0.35, 1.0):
                 given = {"mode": mode, "steps": steps, "strength": strength}
                 yield given, release_step(greys, taus(mode, steps), strength).tolist()
+
+
+def regions(chance: random.Random):
+    texts = [case["ratios"] for case in table("regions")["cases"]]
+    for _ in range(300):
+        rows = [
+            [chance.choice(["1", "2", ".5", "1e1", "３"]) for _ in range(chance.randint(1, 4))]
+            for _ in "abcd"
+        ]
+        texts.append(chance.choice([";", " ; ", ",;"]).join(map(",".join, rows[: chance.randint(1, 4)])))
+    for text in texts:
+        given = {
+            "ratios": text, "height": chance.randint(1, 12), "width": chance.randint(1, 12),
+            "feather": chance.choice([0, 0.1, 1 / 3, 1.0]),
+        }  # fmt: skip
+        try:
+            masks = ratio_masks(text, given["height"], given["width"], given["feather"])
+        except ValueError as error:
+            yield (
+                given,
+                {"error": next(one for one in ("can't be read", "over 64 regions") if one in str(error))},
+            )
+            continue
+        colours = region_picture(torch.eye(len(masks), dtype=torch.float64)[:, None])[0, 0]
+        yield given, {"masks": masks.tolist(), "colours": colours.tolist()}
 
 
 def tiles(chance: random.Random):
@@ -214,8 +286,9 @@ def stages(chance: random.Random):
 
 
 DRAWN = {
-    "script": scripts, "choices": choices, "sides": canvases, "passes": passes, "release": release,
-    "tiles": tiles, "hints": hints, "stages": stages,
+    "script": scripts, "choices": choices, "hidden": hidden, "prompts": prompts, "sides": canvases,
+    "passes": passes, "release": release, "regions": regions, "tiles": tiles, "hints": hints,
+    "stages": stages,
 }  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def page(tmp_path: Path, language: str, texts: list[str]) -> list[str]:
     """What the page makes of each text."""
     asked = tmp_path / "asked.json"
     asked.write_text(json.dumps({"table": translations(language), "texts": texts}), "utf-8")
-    module = (Path(__file__).parents[2] / "js/lib/sentences.js").as_uri()
+    module = (Path(__file__).parents[2] / "js/lib/sentences.mjs").as_uri()
     code = (
         f"import {{ translator }} from {json.dumps(module)};"
         "import { readFileSync } from 'node:fs';"
@@ -47,14 +47,15 @@ def page(tmp_path: Path, language: str, texts: list[str]) -> list[str]:
 
 def drawn(chance: random.Random, template: str) -> list[str]:
     """A value for each hole, of any signs. One without quotes around it ends where the next literal begins,
-    so it does not hold that; and one that begins a sentence is one line, as the names of things are."""
+    so it does not hold that; and a sentence that begins with one is one line, as the names of things are."""
     values = {}
     pieces = list(FORMATTER.parse(template))
-    for i, (before, name, _, conversion) in enumerate(pieces):
+    lines = pieces[0][0] or pieces[0][3]
+    for i, (_, name, _, conversion) in enumerate(pieces):
         if name is None:
             continue
         after = pieces[i + 1][0] if i + 1 < len(pieces) else ""
-        signs = PIECES if i or before or conversion else [each for each in PIECES if each != "\n"]
+        signs = PIECES if lines or conversion else [each for each in PIECES if each != "\n"]
         value = ""
         while not value or not (conversion or not after or (value + after).find(after) == len(value)):
             value = "".join(chance.choices(signs, k=chance.randint(1, 6))).strip()
