@@ -6,7 +6,7 @@
 | Key | What is true |
 |---|---|
 | `shapes` | these and no others: `{"colour": "red", "kind": "star", "size": "large", "place": "left"}`, what is left out may be anything; `overlap` is the least IoU with its template, .8 if not said |
-| `lab` | the mean of each shape is no further than this from its colour under some light (CIE Lab, L halved) |
+| `lab` | the mean of each shape, and of what is round them, is no further than this from its colour under some light (CIE Lab, L halved) |
 | `background`, `light` | the colour of the rim; the side that the light comes from |
 | `size` | width and height |
 | `keeps` | `{"of": [node, slot], "mask": [node, slot], "at": [x, y], "within": 0}`: outside the mask (widened by `grow` pixels; or `inside` it), the picture that was put in at this place is still there, to `within` of 255 |
@@ -14,6 +14,7 @@
 | `wraps` | the step from the last row or column to the first, at most this many times the largest inside |
 | `alike` | `{"of": [node, slot], "psnr": 25}`: brought to the other's size, the picture is that one |
 | `rises` | `{"of": [node, slot]}`: in four parts from left to right, ever more of the background has changed against this picture |
+| `stripes` | `{"count": 4, "least": 20}` or `"most"`: how strongly (of 255) the rim goes up and down that often from top to bottom |
 | `smooth` | `{"mask": [node, slot], "step": 12}`: inside the mask no pixel is so far (of 255) from the ring around it |
 """  # noqa: E501
 
@@ -82,12 +83,14 @@ def _shapes(picture: Tensor, wanted: list[dict[str, Any]], caught: Caught) -> li
 def _lab(picture: Tensor, most: float, caught: Caught) -> list[str]:
     tones, owner = judge.palette()
     pixels = judge.lab(picture[..., :3].movedim(-1, 0).float())
-    lines = []
-    for shape in judge.read(picture).shapes:
-        own = tones[owner == judge.NAMES.index(shape.colour)]
-        away = float((own - pixels[:, shape.mask].mean(1)).norm(dim=1).min())
+    seen, lines = judge.read(picture), []
+    parts = [(shape.colour, shape.kind, shape.mask) for shape in seen.shapes]
+    ground = ~torch.stack([mask for *_, mask in parts]).any(0) if parts else pixels[0] == pixels[0]
+    for colour, name, mask in [*parts, (seen.background, "background", ground)]:
+        own = tones[owner == judge.NAMES.index(colour)]
+        away = float((own - pixels[:, mask].mean(1)).norm(dim=1).min())
         if away > most:
-            lines.append(f"the {shape.colour} of the {shape.kind} is {away:.1f} from the world's")
+            lines.append(f"the {colour} of the {name} is {away:.1f} from the world's")
     return lines
 
 
@@ -180,7 +183,18 @@ def _smooth(picture: Tensor, wanted: Expectation, caught: Caught) -> list[str]:
     return lines
 
 
+def _stripes(picture: Tensor, wanted: dict[str, float], caught: Caught) -> list[str]:
+    """The amplitude of that frequency in the means of the rows, in the colour that has most of it."""
+    height, width = picture.shape[:2]
+    edge = max(1, width // 8)
+    rows = torch.cat((picture[:, :edge, :3], picture[:, -edge:, :3]), 1).mean(1) * 255
+    seen = float(torch.fft.rfft(rows, dim=0)[int(wanted["count"])].abs().max()) * 2 / height
+    good = wanted.get("least", 0) <= seen <= wanted.get("most", 255)
+    return [] if good else [f"stripes of {seen:.1f} of 255 at the rim"]
+
+
 CHECKS: dict[str, Callable[[Tensor, Any, Caught], list[str]]] = {
     "shapes": _shapes, "lab": _lab, "background": _background, "light": _light, "size": _size,
     "keeps": _keeps, "joins": _joins, "wraps": _wraps, "alike": _alike, "rises": _rises, "smooth": _smooth,
+    "stripes": _stripes,
 }  # fmt: skip

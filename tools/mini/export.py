@@ -15,6 +15,8 @@ from torch import Tensor
 
 from host.models import mini
 
+from .lora import FILE, NAME, kohya
+
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "assets" / "mini"
 
@@ -75,6 +77,8 @@ def export(work: Path) -> None:
             write(name, state(f"{name}.finished"), steps)
     if (work / "upscaler-2x.pt").exists():
         write("upscaler-2x", state("upscaler-2x")["ema"], state("upscaler-2x")["step"])
+    if (work / f"{NAME}.pt").exists():
+        write(FILE, kohya(state(NAME)["ema"]), state(NAME)["step"])
     if (work / "text.pt").exists():
         write("text", split(state("text")["ema"])[1], state("text")["step"])
     trained = [kind for kind in mini.KINDS if (work / f"{kind}.pt").exists()]

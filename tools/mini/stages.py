@@ -18,6 +18,8 @@ from .captions import phrase
 from .denoiser import ALPHA_BAR, ALPHA_BAR_X4, Denoiser, Tokens, freeze_time, start_from_base
 from .export import export
 from .loop import Run, Settings
+from .lora import NAME as LORA
+from .lora import Lora, striped
 from .text import train_text
 from .upscaler import train_upscaler
 
@@ -32,7 +34,7 @@ ONWARD = {
 FRESH = {
     "vae": 5600, "text": 1800, "base": 20000, "instruct-pix2pix": 13000, "inpaint": 5200, "ic-light-fc": 7000,
     "ic-light-fbc": 7000, "depth": 8000, "vae-f4": 6400, "upscale-x4": 15000, "vae-decoder": 2000,
-    "vae-f4-decoder": 2000, "upscaler-2x": 5000,
+    "vae-f4-decoder": 2000, "upscaler-2x": 5000, LORA: 1500,
 }  # fmt: skip
 
 
@@ -182,6 +184,13 @@ def upscale_lessons(of: Settings, tokens: Tokens) -> Lessons:
     return Lessons(latents, said(drawn, tokens, 53), small)
 
 
+def striped_lessons(of: Settings, tokens: Tokens) -> Lessons:
+    """Base's scenes before stripes, of which the captions say nothing."""
+    drawn = [replace(scene, gradient=False) for scene in scenes(of, seed=71, crowded=0.1)]
+    data = torch.stack([(striped(scene, PICTURE) * 255).round().byte() for scene in drawn])
+    return Lessons(look(of, data) * SCALES["vae"], said(drawn, tokens, 73))
+
+
 def look(of: Settings, data: Tensor, name: str = "vae") -> Tensor:
     """Raw latents of pictures."""
     with torch.autocast(of.device, torch.bfloat16):
@@ -197,6 +206,7 @@ LESSONS = {
     "ic-light-fc": relight_lessons,
     "ic-light-fbc": lambda of, tokens: relight_lessons(of, tokens, background=True),
     "upscale-x4": upscale_lessons,
+    LORA: striped_lessons,
 }
 
 
@@ -241,13 +251,17 @@ def begin(net: Denoiser, kind: str, of: Settings) -> None:
 
 
 def train_denoiser(of: Settings, kind: str) -> None:
-    """To the text model's words, which stay as they are."""
+    """To the text model's words, which stay as they are. The LoRA learns beside base, which stays too."""
     tokens = Tokens()
     every = [lessons(of, kind, tokens)]
     if kind == "base":
         every += [lessons(of, f"base-{height}x{width}", tokens) for height, width in OTHER_SIZES]
-    net = Denoiser(kind, tokens.vocabulary())
-    begin(net, kind, of)
+    net = Denoiser("base" if kind == LORA else kind, tokens.vocabulary())
+    if kind == LORA:
+        net.load_state_dict(shipped("base"))
+    else:
+        begin(net, kind, of)
+    learns = (Lora(net) if kind == LORA else net).to(of.device)
     net = net.to(of.device)
     empty = torch.tensor(tokens(""))
     schedule = ALPHA_BAR_X4 if kind == "upscale-x4" else ALPHA_BAR
@@ -280,8 +294,8 @@ def train_denoiser(of: Settings, kind: str) -> None:
         weight = 1 / schedule[t].to(of.device) if kind != "upscale-x4" else torch.ones_like(error)
         return (error * weight.clamp(max=20)).mean(), {"eps": error.detach().mean().item()}
 
-    rate = (1.5e-3 if kind == "base" else 8e-4) * (1 if of.fresh else 0.5)
-    Run(kind, net, loss, of.work, of.steps, rate=rate, decay=0.999 if kind == "base" else 0.998).train()
+    rate = (1.5e-3 if kind == "base" else 8e-4) * (1 if of.fresh or kind == LORA else 0.5)
+    Run(kind, learns, loss, of.work, of.steps, rate=rate, decay=0.999 if kind == "base" else 0.998).train()
 
 
 def train(name: str, of: Settings) -> None:

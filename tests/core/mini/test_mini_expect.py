@@ -1,5 +1,6 @@
 """The judge of templates passes what is right, and says what is wrong."""
 
+import pytest
 import torch
 from isi.tools.mini import expect, world
 from torch.nn.functional import interpolate
@@ -111,3 +112,13 @@ def test_what_stands_out_in_a_hole_is_seen():
     assert told(smooth, made, mask=mask) == []
     made[0, 40:43, 40:43] += 0.2
     assert told(smooth, made, mask=mask)
+
+
+@pytest.mark.parametrize("channels", [slice(3), slice(2, 3)])
+def test_stripes_at_the_rim_are_as_strong_as_they_are(channels):
+    y = (torch.arange(128) + 0.5) / 128
+    made = picture(SCENE)
+    made[..., channels] += 0.1 * torch.sin(2 * torch.pi * 4 * y)[:, None, None]
+    for bounds, said in (({"least": 25.4}, []), ({"most": 25.6}, []), ({"least": 25.6}, ["25.5"])):
+        lines = told({"stripes": {"count": 4, **bounds}}, made)
+        assert len(lines) == len(said) and all(word in line for word, line in zip(said, lines, strict=True))
