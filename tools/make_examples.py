@@ -38,6 +38,10 @@ SCENES = {
     "star": (one("star", "yellow", "blue", "left"), 128),
     "triangle": (one("triangle", "yellow", "blue", "top"), 128),
     "cross": (one("cross", "green", "white", "left"), 128),
+    "garment": (
+        Scene((Shape("square", "green", "small", "left", x=0.4, y=0.66),), "white", light="left"),
+        128,
+    ),
 }
 THREE = Scene(
     (
@@ -47,6 +51,14 @@ THREE = Scene(
     ),
     "blue",
     light="top",
+)
+PERSON = Scene(
+    (
+        Shape("circle", "yellow", "small", "top", x=0.45, y=0.2),
+        Shape("square", "red", "large", "bottom", x=0.45, y=0.66),
+    ),
+    "white",
+    light="left",
 )
 CORNER = one("ring", "purple", "yellow", "right", x=0.36, y=0.4)
 
@@ -67,10 +79,16 @@ def rightwards(layers: Layers) -> Tensor:
     return (torch.linspace(0, 1, layers.matte.shape[1]) ** 3).expand_as(layers.matte)
 
 
+def clothes(layers: Layers) -> Tensor:
+    """What the person wears, painted over with a little room round it."""
+    return functional.max_pool2d((layers.masks[1:2] > 0).float(), 9, 1, 4)[0]
+
+
 MASKED: dict[str, tuple[Scene, int, Callable[[Layers], Tensor]]] = {
     "three_objects": (THREE, 256, around(3)),
     "small_object": (CORNER, 384, around(12)),
     "object_matte": (one("square", "red", "blue", "top"), 256, lambda layers: layers.matte),
+    "person": (PERSON, 128, clothes),
     "gradient_mask": (one("square", "blue", "yellow", "top"), 256, rightwards),
 }
 

@@ -86,6 +86,30 @@ def compare(page: FrontEnd) -> None:
     )
 
 
+SCRIPTS = {
+    "first light": "a large red circle on the left on a white background; a large yellow circle on the left",
+    "four corners": "{on a black background} a blue square; a green square; a yellow square; a red square",
+    "a star wanders": "a large blue star on a grey background; a large red star *3",
+}
+
+
+def all_runs(page: FrontEnd) -> None:
+    """Makes a few runs, and opens the sidebar tab that has them."""
+    for name, script in SCRIPTS.items():
+        page.evaluate(
+            "values => { for (const node of app.rootGraph.nodes) for (const widget of node.widgets ?? [])"
+            " if (widget.name in values) widget.value = values[widget.name]; }",
+            {"run_name": name, "script": script},
+        )
+        queue(page)
+    page.evaluate("() => app.extensionManager.command.execute('Workspace.ToggleSidebarTab.isi-runs')")
+    page.page.wait_for_function(
+        "document.querySelectorAll('.isi-runs-row').length >= 3"
+        " && [...document.querySelectorAll('.isi-runs-pictures img')].every(each => each.naturalWidth)"
+    )
+    page.page.set_viewport_size({"width": 1600, "height": 600})
+
+
 def canvas() -> graphs.Graph:
     """A picture that ISI Outpaint Canvas makes wider."""
     extend = {"extend": "sides", "extend.left": 64, "extend.top": 0, "extend.right": 96, "extend.bottom": 32}
@@ -115,6 +139,7 @@ SCENES = {
     "viewer": Scene(loop, LOOP, compare, whole="dialog.isi-viewer"),
     "frame": Scene(canvas, {"LoadImage": (0, 0, 280, 330), "ISI_OutpaintCanvas": (340, 0, 420, 560)}),
     "heat": Scene(heat, {"LoadImage": (0, 0, 280, 330), "ISI_DifferentialDiffusion": (340, 0, 400, 420)}),
+    "runs": Scene(loop, LOOP, all_runs, whole=".isi-runs"),
     "grid": Scene(lambda: graphs.load("upscale_2x_refine_in_tiles"), {"ISI_UpscaleCost": (0, 0, 480, 560)}),
 }
 README = ("frame", "grid", "loop")

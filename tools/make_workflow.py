@@ -4,9 +4,9 @@
 
 The real front end loads the API form, so the UI form is what a user would have saved; we lay it out from
 left to right. The API form itself is rewritten with every widget that it left at its default. The graph is
-then run, and the picture that it makes becomes its thumbnail: the last picture of the node given with
---picture ID, else the one that shows an ISI_ContactSheet, else the last output node's. If there is a
-workflows/api/NAME.md, its text stands beside the graph as a note.
+then run, and the picture that it makes becomes its thumbnail (`tools/thumbnail.py`): the last picture of the
+node given with --picture ID, else the one that shows an ISI_ContactSheet or an ISI_Grid, else the last that
+is saved. If there is a workflows/api/NAME.md, its text stands beside the graph as a note.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 import uuid
 from pathlib import Path
 
-from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from . import browser, client, graphs
+from . import browser, client, graphs, thumbnail
 from .server import Server
 
 WORKFLOWS = graphs.WORKFLOWS
@@ -140,21 +140,27 @@ def write(path: Path, value: dict) -> None:
 
 
 def make_picture(name: str, graph: graphs.Graph, server: Server, chosen: str | None) -> None:
-    """Runs the graph and writes its thumbnail, 512 to 1024 pixels on the longer side."""
-    found = graphs.pictures(client.execute(server.url, graph), server.base)
+    """Runs the graph and writes its thumbnail."""
+    outputs = client.execute(server.url, graph)
+    if any(graphs.nodes_of(graph, "ISI_Grid")):  # its cells are prompts of their own; the next one shows them
+        while any(server.get("/queue").values()):
+            time.sleep(0.2)
+        outputs = client.execute(server.url, graph)
+    found = graphs.pictures(outputs, server.base)
     if not found:
         raise SystemExit(f"{name}: no output node made a picture")
     sheets = {node_id for node_id, _ in graphs.nodes_of(graph, "ISI_ContactSheet")}
     ids = [node_id for node_id in graph if node_id in found]
-    of_sheets = [node_id for node_id in ids if sources(graph[node_id]) & sheets]
-    with Image.open(found[chosen or (of_sheets or ids)[-1]][-1]) as file:
-        picture = file.convert("RGB")
-    longer = max(picture.size)
-    scale = min(max(longer, 512), 1024) / longer
-    if scale != 1:
-        shape = (round(picture.width * scale), round(picture.height * scale))
-        picture = picture.resize(shape, Image.Resampling.LANCZOS)
-    picture.save(WORKFLOWS / f"{name}.jpg", quality=88, optimize=True)
+    of_sheets = [
+        node_id
+        for node_id in ids
+        if sources(graph[node_id]) & sheets or graph[node_id]["class_type"] == "ISI_Grid"
+    ]
+    saved = [node_id for node_id, _ in graphs.nodes_of(graph, "SaveImage") if node_id in found]
+    after = found[chosen or (of_sheets or saved or ids)[-1]][-1]
+    loaded = [node["inputs"]["image"] for _, node in graphs.nodes_of(graph, "LoadImage")]
+    before = server.base / "input" / loaded[0] if len(loaded) == 1 and not of_sheets else None
+    thumbnail.make(after, before).save(WORKFLOWS / f"{name}.jpg", quality=88, optimize=True)
 
 
 def make(names: list[str], chosen: str | None, only_form: bool, window: Browser, base: Path) -> None:

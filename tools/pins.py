@@ -28,14 +28,13 @@ def resolve(version: str, requirements: list[Path]) -> str:
 
 
 def main() -> int:
-    host, run, dev = (
-        COMFYUI / "requirements.txt",
-        ROOT / "requirements-run.txt",
-        ROOT / "requirements-dev.txt",
-    )
+    host = COMFYUI / "requirements.txt"
+    run, dev, service, ray = (ROOT / f"requirements-{name}.txt" for name in ("run", "dev", "service", "ray"))
+    installs = {"demo": [run, host], "service": [service], "test": [run, dev, service, host]}
+    installs["service --ray"] = [service, ray]
     bad = 0
     for version in VERSIONS:
-        for name, requirements in {"demo": [run, host], "test": [run, dev, host]}.items():
+        for name, requirements in installs.items():
             problem = resolve(version, requirements)
             print(f"Python {version}, run.py {name}: {problem or 'resolves'}", flush=True)
             bad += bool(problem)

@@ -23,6 +23,7 @@ SENTENCES = ROOT / "js" / "lib" / "sentences"
 ROOMS = ("core", "host", "nodes")
 UNSAID_FILES = (
     "core/store/disk.py", "core/store/entries.py", "core/store/store.py",  # the log alone has these
+    "core/store/index.py",  # SQL
     "host/keys/",  # names of classes and inputs
 )  # fmt: skip
 OF_A_FILE = (
@@ -38,7 +39,7 @@ UNSAID_CALLS = re.compile(
 """Calls whose texts no one is shown here: locales/ has those of the schemas."""
 UNSAID = frozenset({
     "Hiragino Sans GB.ttc", "SD3 or Flux", "PEFT or diffusers", "Flux or Hunyuan Video", "left to right",
-    "one for all", "mean and contrast", "files of negative",
+    "one for all", "mean and contrast", "files of negative", "DPM++ 2M SDE Heun", "Negative prompt:",
     "ic[-_ ]?light.*(merged|full|checkpoint)", "pix2pix|ip2p|instruct|cosxl[-_ ]?edit",
     "can't allocate memory", "not enough memory", "Storage size calculation overflowed",
     "{0}, strength {1}, {2}", "upscale {0}/{1}: {2} x {3}",
@@ -46,9 +47,11 @@ UNSAID = frozenset({
 })  # fmt: skip
 """Names, patterns, options of widgets, labels of a plan or a table, and other programs' own words."""
 WORDS = frozenset({
-    "Script", "Negative", "The prompt", "noisy latent", "nothing more", "mask at latent size, 1 = paint",
+    "Script", "Axes", "Negative", "The prompt", "noisy latent", "nothing more",
+    "mask at latent size, 1 = paint",
     "something long", "none yet", "nothing is masked", "nothing to do", "is a folder", "was not found",
-    "The repeat *", "more", "model", "video model", "text encoder", "vision encoder", "model patch",
+    "The repeat *", "The candidates *n?", "more", "model", "video model", "text encoder", "vision encoder",
+    "model patch",
     "unknown", "file name", "metadata", "RAM", "image", "mask", "depth", "background", "picture",
     "sampler", "scheduler", "top", "bottom", "left", "right", "#", "steps", "cfg", "denoise", "seed",
     "prompt", "stage", "tiles", "tile", "calls", "work", " and of ", " and ", " or ", ", ", "channels: {0}",

@@ -28,7 +28,7 @@ GATES = {
     "pyright": ["pyright"],
 }
 BROWSER = "tests/e2e"
-TIERS = {name: [name] for name in ("tests/core", "tests/js", "tests/host", BROWSER)}
+TIERS = {name: [name] for name in ("tests/core", "tests/js", "tests/host", "tests/service", BROWSER)}
 NEWEST = f"{BROWSER} on page {NEWEST_PAGE}"
 if os.environ.get("CI"):
     TIERS[NEWEST] = [BROWSER, "-m", "newest"]

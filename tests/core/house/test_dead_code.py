@@ -11,7 +11,7 @@ READERS = (*HALLS, "tools", "bench")
 # What ComfyUI, torch and Python call by name.
 CALLED = {
     "define_schema", "execute", "validate_inputs", "fingerprint_inputs", "on_load", "get_node_list", "NODES",
-    "WEB_DIRECTORY", "comfy_entrypoint",
+    "WEB_DIRECTORY", "comfy_entrypoint", "generate_noise",
 }  # fmt: skip
 
 

@@ -28,6 +28,22 @@ def test_dependencies_are_what_is_imported():
     assert {DISTRIBUTIONS.get(name, name) for name in ours} == declared()
 
 
+def test_the_services_extra_is_what_it_imports_and_installs():
+    modules = {"PIL": "Pillow", "multipart": "python-multipart"}
+    # Those that others bring: FastAPI its parts, uvicorn its protocol.
+    brought = {"isi", "starlette", "pydantic", "h11"}
+    paths = (ROOT / "service").rglob("*.py")
+    found = {name.partition(".")[0] for path in paths for name in imported(path)} | {"python-multipart"}
+    used = {modules.get(name, name.replace("_", "-")) for name in found - brought - sys.stdlib_module_names}
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    line = re.search(r"^optional-dependencies = \{(.*)\}", text, re.MULTILINE)[1]
+    for name, only in (("service", used - {"ray"}), ("ray", used & {"ray"})):
+        extra = ast.literal_eval(re.search(rf"\b{name} = (\[.*?\])", line)[1])
+        lines = (ROOT / f"requirements-{name}.txt").read_text("utf-8").splitlines()
+        installed = {re.split("[=> ]", line)[0] for line in lines if not line.startswith("#")}
+        assert only == {re.split("[=> ]", each)[0] for each in extra} == installed
+
+
 def test_packages_that_a_host_may_lack_are_imported_where_they_are_used():
     early = []
     for path in files():

@@ -15,6 +15,7 @@ DOCS = ROOT / "js" / "docs"
 NODES = json.loads((ROOT / "tests" / "golden" / "schemas.json").read_text("utf-8"))
 CODE = re.compile(r"`([^`]+)`")
 BOLD = re.compile(r"\*\*([^*]+)\*\*")
+PICTURE = re.compile(r"!\[[^]]+\]\(([^)]+)\)")
 MARKS = re.compile(r"\*+")
 MENTION = re.compile(r"\*+(ISI [^*]+?)\*+")
 ENGLISH = re.compile(r"\b[a-z]{3,} [a-z]{3,}\b")
@@ -120,3 +121,13 @@ def test_emphasis_ends_where_it_should(language):
             assert inner != "Z" and (inner not in "PS" or outer in "PSZ"), line
             opened.pop() if closes else opened.append(mark[0])
         assert not opened, line
+
+
+@pytest.mark.parametrize("language", ["en", *LETTERS])
+def test_pictures_lie_where_the_page_looks_for_them(language):
+    """ComfyUI's page resolves them against `docs/`, whatever folder the text lies in."""
+    shown = set()
+    for path in DOCS.glob(f"*/{language}.md"):
+        shown |= {DOCS / name for name in PICTURE.findall(path.read_text("utf-8"))}
+    assert shown == {path for path in DOCS.glob("*/*") if path.suffix != ".md"}
+    assert all(path.stat().st_size < 40_000 for path in shown)

@@ -8,26 +8,46 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 COMFY = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "nodes", "server", "folder_paths"}
 COMFY |= {"execution", "latent_preview", "node_helpers", "comfy_config", "app"}
-FORBIDDEN = {"core": COMFY | {"isi.host", "isi.nodes"}, "host": {"isi.nodes"}, "nodes": COMFY - {"comfy_api"}}
+FORBIDDEN = {
+    "core": COMFY | {"isi.host", "isi.nodes", "isi.service"},
+    "host": {"isi.nodes", "isi.service"},
+    "nodes": COMFY - {"comfy_api"} | {"isi.service"},
+    # The service runs without torch: of the pack it knows the language of scripts alone.
+    "service": COMFY | {"isi.host", "isi.nodes", "torch", "numpy"},
+}
 # Which rooms of its own hall a room may import.
 ROOMS = {
     "core": {
         "language": set(),
         "store": set(),
+        "film": {"loop"},
+        "infotext": {"language"},
         "loop": {"language", "store"},
+        "choosing": {"loop", "vision"},
         "models": set(),
         "fills": {"loop"},
         "pictures": {"loop", "fills"},
+        "edits": {"loop", "pictures"},
+        "picking": {"loop"},
+        "inside": {"loop"},
         "tiles": {"loop"},
-        "plans": {"loop", "fills", "pictures", "tiles"},
+        "plans": {"loop", "fills", "inside", "pictures", "tiles"},
+        "grids": {"language"},
     },
+    "service": {"jobs": set(), "door": {"jobs"}, "client": set(), "deploy": set()},
     "host": {
         "keys": set(),
         "prompts": {"keys"},
         "loop": {"keys", "prompts"},
         "models": {"loop"},
-        "tiles": {"loop", "models"},
-        "conditioning": {"loop", "models", "prompts"},
+        "inside": {"loop", "prompts"},
+        "tiles": {"inside", "loop", "models"},
+        "vision": {"keys", "loop"},
+        "conditioning": {"loop", "models", "prompts", "vision"},
+        "choosing": {"loop", "vision"},
+        "film": {"loop"},
+        "grids": {"keys", "loop"},
+        "runs": {"loop"},
     },
 }
 FILES_OF_A_ROOM = 12
@@ -61,6 +81,11 @@ def test_imports_run_one_way(hall):
         if starts(name, FORBIDDEN[hall])
     }
     assert not bad
+
+
+def test_the_service_reads_scripts_and_nothing_else_of_core():
+    found = {name for path in (ROOT / "service").rglob("*.py") for name in imported(path)}
+    assert {name.split(".")[2] for name in found if name.startswith("isi.core.")} == {"language"}
 
 
 @pytest.mark.parametrize(("hall", "room"), [(hall, room) for hall in ROOMS for room in ROOMS[hall]])

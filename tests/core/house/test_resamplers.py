@@ -15,6 +15,7 @@ TABLE = {
     "core/fills/pyramid.py": "core.fills.pyramid",
     "core/fills/spread.py": "core.fills",
     "core/pictures/matte.py": "mattes",
+    "core/edits/registration.py": "core.edits.registration",
     "host/tiles/tile_patches.py": "hints under tiles",
     "host/conditioning/concat.py": "common_upscale",
     "host/tiles/tile_conds.py": "common_upscale",

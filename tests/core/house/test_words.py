@@ -20,7 +20,7 @@ translated = pytest.mark.parametrize("language", LETTERS)
 
 def sources() -> dict[Path, str]:
     """The code of our scripts, by file, without comments and without the tables of texts."""
-    files = [ROOT / "js" / "isi.js", *sorted((ROOT / "js" / "lib").glob("*.js"))]
+    files = [ROOT / "js" / "isi.js", *sorted((ROOT / "js" / "lib").glob("*.*js"))]
     return {file: COMMENT.sub("", file.read_text("utf-8")) for file in files}
 
 
@@ -46,9 +46,8 @@ def built() -> list[re.Pattern]:
 
 def mistakes() -> set[str]:
     """The kinds of mistakes that the parser of core/language tells apart, and what it hints at."""
-    files = [
-        ROOT / "core" / "language" / name for name in ("script.py", "settings.py", "choices.py", "hints.py")
-    ]
+    names = ("script.py", "settings.py", "choices.py", "prompts.py", "hints.py")
+    files = [ROOT / "core" / "language" / name for name in names]
     body = [node for file in files for node in ast.parse(file.read_text("utf-8")).body]
     tree = ast.Module(body, [])
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and len(node.args) == 4]

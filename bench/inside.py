@@ -1,0 +1,176 @@
+"""What acts inside a step, on the mini model: `python run.py bench inside`, figures for RESULTS.md.
+
+`ISI_INSIDE=walk,tone,recovered,keep_low,high_res` chooses; `ISI_COUNT` is how many cases `recovered` and
+`high_res` try.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from random import Random
+
+import torch
+from kornia.color import rgb_to_lab
+from torch import Tensor
+
+from ..tests.host.harness import Host
+from ..tests.host.studio import SAMPLER, Studio, caption, pixels, psnr, right, scene
+from ..tools.mini import judge
+
+PARTS = os.environ.get("ISI_INSIDE", "walk,tone,recovered,keep_low,high_res").split(",")
+COUNT = int(os.environ.get("ISI_COUNT", "50"))
+NOISE = {"seed": 0, "variation_seed": 0, "variation_strength": 0.0, "walk": 1.0}
+NOISE |= {"resize_from_width": 0, "resize_from_height": 0}
+
+
+def walk(studio: Studio) -> None:
+    """RMS between two iterations of a loop of one prompt."""
+    for name, amount in (("same", 0.0), ("walk .2", 0.2), ("fresh", 1.0)):
+        (noise,) = studio.host.call("ISI_Noise", **NOISE | {"walk": amount})
+        words = caption(scene())
+        made = studio.loop(f"{words} *6", 11, steps=8, denoise=0.6, noise=noise, image=pixels(scene()))
+        print(f"| {name} | {float((made[1:] - made[:-1]).pow(2).mean().sqrt()):.4f} |", flush=True)
+
+
+def tone(studio: Studio) -> None:
+    """Mean shift of each channel of the decoded picture, a unit of what was asked for."""
+    settings = dict.fromkeys(("brightness", "contrast", "saturation", "red", "green", "blue"), 0.0)
+    settings |= {"start": 0.0, "end": 1.0, "vae": studio.vae}
+    plain, model = {}, studio.model
+    for sampler in ("euler", "dpmpp_2m"):
+        SAMPLER["sampler_name"] = sampler
+        plain[sampler] = studio.draw(caption(scene()), 5, steps=8)
+        for name in ("red", "green", "blue"):
+            row = []
+            for amount in (0.05, 0.1, -0.1):
+                (studio.model,) = studio.host.call("ISI_Tone", model=model, **settings | {name: amount})
+                made = studio.draw(caption(scene()), 5, steps=8)
+                shift = (made - plain[sampler]).mean((0, 1)) / amount
+                row.append(" ".join(f"{float(one):+.2f}" for one in shift))
+            print(f"| {sampler}, {name} | {' | '.join(row)} |", flush=True)
+        studio.model = model
+    SAMPLER["sampler_name"] = "euler"
+
+
+def recovered(studio: Studio, steps: int = 50) -> None:
+    """A changed colour word: what comes and what stays, with recovered noise and with plain img2img."""
+    rng, again, rows = Random(1), [], {}
+    (sigmas,) = studio.host.call(
+        "BasicScheduler", model=studio.model, scheduler="normal", steps=steps, denoise=1.0
+    )
+    (sampler,) = studio.host.call("KSamplerSelect", sampler_name="euler")
+
+    def sampled(noise, words, latent, cfg: float) -> Tensor:
+        (guider,) = studio.host.call(
+            "CFGGuider", model=studio.model, positive=words, negative=studio.negative, cfg=cfg
+        )
+        out, _ = studio.host.call(
+            "SamplerCustomAdvanced", noise=noise, guider=guider, sampler=sampler, sigmas=sigmas,
+            latent_image=latent,
+        )  # fmt: skip
+        return studio.host.call("VAEDecode", samples=out, vae=studio.vae)[0][0]
+
+    for case in range(COUNT):
+        one, other = rng.sample(("red", "green", "blue", "yellow"), 2)
+        place, kind = rng.choice(("left", "right", "centre")), rng.choice(("circle", "square", "triangle"))
+        before, after = (scene(colour, kind, place=place) for colour in (one, other))
+        latent, original, words = (
+            studio.encode(pixels(before)), studio.text(caption(before)), studio.text(caption(after)),
+        )  # fmt: skip
+        (noise,) = studio.host.call(
+            "ISI_Noise", **NOISE, model=studio.model, source="recovered", original=original, sigmas=sigmas,
+            recover_steps=steps,
+        )  # fmt: skip
+        (plain,) = studio.host.call("VAEDecode", samples=latent, vae=studio.vae)
+        again.append(psnr(sampled(noise, original, latent, 1.0), plain[0]))
+        rows.setdefault("recovered", []).append((after, sampled(noise, words, latent, 2.0)))
+        for denoise in (0.6, 0.8):
+            made = studio.sample(
+                studio.model, words, studio.negative, latent, case, steps=steps, denoise=denoise
+            )
+            rows.setdefault(f"img2img {denoise:g}", []).append((after, made))
+    print(f"| the same prompt | {min(again):.1f} to {max(again):.1f} dB, {steps} steps |", flush=True)
+    for name, made in rows.items():
+        found = [right(after, picture) for after, picture in made]
+        near = sum(psnr(picture, pixels(after)[0]) for after, picture in made) / len(made)
+        counts = {key: sum(one[key] for one in found) for key in ("colour", "shape", "place", "background")}
+        both = sum(one["colour"] and one["shape"] and one["place"] for one in found)
+        print(
+            f"| {name} | {both}: colour, shape and place | {counts} of {len(made)} | {near:.1f} dB |",
+            flush=True,
+        )
+
+
+def keep_low(studio: Studio, steps: int = 6) -> None:
+    """256 -> 512 at denoise .3: the step of the ground at tile edges, and how far colours go."""
+    of = scene("red", "square")
+    picture = pixels(of, (256, 256))
+    twice = torch.nn.functional.interpolate(picture.movedim(-1, 1), scale_factor=2, mode="bicubic")
+    source = twice.clamp(0, 1).movedim(1, -1)[0]
+    for name, tile, low in (("untiled", 512, 0.0), ("tiles", 288, 0.0), ("tiles, keep_low 64", 288, 64.0)):
+        plan, *_ = studio.host.call(
+            "ISI_Upscale", image=picture, prompt=caption(of), factor=2.0, width=0, height=0, stages=1,
+            denoise="0.3", steps=steps, cfg=5.0, seed=3, tile_size=tile, overlap=64, blend="cosine",
+            shift_grid=False, wrap="off", tile_batch=1, demofusion=False, skip_residual=3.0,
+            dilated_sampling=1.0, blur=1.0, skip_flat=0.0, allow_gigapixel=False, keep_low=low,
+        )  # fmt: skip
+        image, *_ = studio.host.call(
+            "ISI_Iterate", model=studio.model, clip=studio.clip, vae=studio.vae, plan=plan, negative="",
+            **SAMPLER, image=picture,
+        )  # fmt: skip
+        made = image[0].clamp(0, 1)
+        # The ground is the rim of 64 px; tiles of 288 begin at 224 and end at 288.
+        ground = torch.cat([made[:48], made[-48:]]).mean((0, 2))
+        edges = [
+            float((ground[at - 4 : at].mean() - ground[at : at + 4].mean()).abs()) for at in (224, 256, 288)
+        ]
+        lab = [rgb_to_lab(one.movedim(-1, 0)[None])[0] for one in (made, source)]
+        shape = [float((lab[0] - lab[1])[:, y, x].mean((1, 2)).norm()) for y, x in SPOTS]
+        print(f"| {name} | {max(edges):.5f} | {shape[0]:.2f} | {shape[1]:.2f} |", flush=True)
+
+
+def high_res(studio: Studio) -> None:
+    """One shape at 512 px, twice the largest side that the mini model saw: shapes, and processor time."""
+    model, wins = studio.model, {}
+    ways = {"plain": None, "high res": HIGH_RES, "RAU-Net alone": HIGH_RES | {"windows": False}}
+    for case in range(COUNT):
+        of = Random(case)
+        told = scene(of.choice(("red", "green", "blue")), of.choice(("circle", "square", "triangle")))
+        for name, settings in ways.items():
+            if settings is not None:
+                (studio.model,) = studio.host.call("ISI_HighRes", model=model, **settings)
+            begun = time.process_time()
+            (latent,) = studio.host.call("EmptyLatentImage", width=512, height=512, batch_size=1)
+            made = studio.sample(studio.model, studio.text(caption(told)), studio.negative, latent, case)
+            row = wins.setdefault(name, {"seconds": 0.0, "one": 0, "shapes": 0, "kind": 0})
+            row["seconds"] += time.process_time() - begun
+            seen = judge.read(made)
+            row["shapes"] += len(seen.shapes)
+            row["one"] += len(seen.shapes) == 1
+            row["kind"] += right(told, made)["shape"]
+            studio.model = model
+    for name, row in wins.items():
+        print(
+            f"| {name} | {row['one']} of {COUNT} with one shape | {row['shapes']} shapes | "
+            f"{row['kind']} of the kind | {row['seconds'] / wins['plain']['seconds']:.2f} |",
+            flush=True,
+        )
+
+
+HIGH_RES = {"start": 0.0, "end": 0.4, "windows": True, "trained_size": 256}
+SPOTS = ((slice(216, 296), slice(216, 296)), (slice(8, 40), slice(8, 504)))
+"""In the shape, and on the ground."""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as base:
+        studio = Studio(Host(Path(base)))
+        for part in PARTS:
+            print(f"\n{part}", flush=True)
+            {
+                "walk": walk, "tone": tone, "recovered": recovered, "keep_low": keep_low,
+                "high_res": high_res,
+            }[part](studio)  # fmt: skip

@@ -1,0 +1,194 @@
+"""The service: jobs through kills, two workers beside one, what a job costs, events, cancel, a long list.
+
+python run.py bench service      (ISI_JOBS, ISI_WAITING in the environment: fewer jobs, a shorter list)
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+import statistics
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+from PIL import Image
+
+from ..service.client.client import ENDED, Client
+from ..tests.service.running import Service, graph
+from ..tools.client import execute
+
+JOBS = int(os.environ.get("ISI_JOBS", 1000))
+WAITING = int(os.environ.get("ISI_WAITING", 10_000))
+SMALL = {
+    "1": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0}},
+    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a"}},
+}
+
+
+def folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="isi-bench-"))
+
+
+def job_graph(number: int) -> dict:
+    """One of the jobs: three groups, of which the first is the same in ten of them."""
+    return graph(f"red; blue @seed={number}; green @seed={number}", seed=number // 10)
+
+
+def warm(client: Client, count: int) -> None:
+    """Waits until every worker has run a job."""
+    jobs = [client.submit(graph("red", seed=10_000 + n)) for n in range(4 * count)]
+    for job in jobs:
+        client.wait(job["id"])
+
+
+def send(client: Client, numbers: range) -> list[str]:
+    return [client.submit(job_graph(number), f"bench {number}")["id"] for number in numbers]
+
+
+def pictures(service: Service, jobs: list[str]) -> list[np.ndarray]:
+    """The picture that each job saved."""
+    found = []
+    for job in jobs:
+        (path,) = service.data.glob(f"output/jobs/{job}/*/made_00001_.png")
+        found.append(np.asarray(Image.open(path)))
+    return found
+
+
+def kill_at_random(service: Service, over: threading.Event, kills: dict[str, int]) -> None:
+    rng = random.Random(0)
+    while not over.wait(rng.uniform(12, 30)):
+        what = rng.choice(("host", "host", "door"))
+        hosts = service.hosts()
+        if what == "host" and hosts:
+            rng.choice(hosts).kill()
+        else:
+            what = "door"
+            service.kill()
+            service.start()
+        kills[what] = kills.get(what, 0) + 1
+
+
+def measure_kills() -> None:
+    """Two workers, SIGKILL to hosts and door, beside a serial run of one worker."""
+    with Service(folder(), 2) as service:
+        over, kills = threading.Event(), {}
+        killer = threading.Thread(target=kill_at_random, args=(service, over, kills))
+        jobs = send(service.client, range(JOBS))
+        killer.start()
+        ends = [service.client.wait(job) for job in jobs]
+        over.set()
+        killer.join()
+        good = sum(end["status"] == "succeeded" for end in ends)
+        again = sum(end["attempt"] > 1 for end in ends)
+        doubled = len(jobs) - len(set(jobs))
+        for end in ends:
+            numbers = [output["isi"]["iteration"] for output in end["outputs"] if output["isi"]]
+            saved = [output for output in end["outputs"] if output["node_id"] == "save"]
+            doubled += len(numbers) != len(set(numbers)) or len(saved) != 1
+        ours = pictures(service, jobs)
+    with Service(folder()) as service:
+        jobs = send(service.client, range(JOBS))
+        for job in jobs:
+            service.client.wait(job)
+        serial = pictures(service, jobs)
+    equal = sum(bool((a == b).all()) for a, b in zip(ours, serial, strict=True))
+    begun = f"{good} done, {doubled} doubled, {again} begun more than once"
+    print(f"{JOBS} jobs, 2 workers, kills {kills}: {begun}, {equal} equal to a serial run", flush=True)
+
+
+def measure_throughput() -> None:
+    """Jobs of one size, none of which is in the store."""
+    seconds = {}
+    for workers in (1, 2):
+        with Service(folder(), workers) as service:
+            warm(service.client, workers)
+            begun = time.monotonic()
+            graphs = [graph("red; blue", seed=50_000 + 100 * n, steps=20) for n in range(24)]
+            jobs = [service.client.submit(each) for each in graphs]
+            for job in jobs:
+                service.client.wait(job["id"])
+            seconds[workers] = time.monotonic() - begun
+    print(f"throughput of 2 workers over 1: {seconds[1] / seconds[2]:.2f}", flush=True)
+
+
+def measure_cost() -> None:
+    """A job of next to nothing, one at a time: to a ComfyUI directly and over the service, in turns."""
+    with Service(folder()) as service:
+        warm(service.client, 1)
+        ports = [each.laddr.port for each in service.hosts()[0].net_connections() if each.status == "LISTEN"]
+        direct, over = [], []
+        for number in range(60):
+            mine = copy.deepcopy(SMALL)
+            mine["1"]["inputs"]["color"] = number
+            begun = time.perf_counter()
+            execute(f"http://127.0.0.1:{ports[0]}", mine)
+            direct.append(time.perf_counter() - begun)
+            mine["1"]["inputs"]["color"] += 1000
+            begun = time.perf_counter()
+            job = service.client.submit(mine)["id"]
+            service.client.ask("GET", f"/api/v2/jobs/{job}/events")  # until it has ended
+            over.append(time.perf_counter() - begun)
+    cost = statistics.median(over) - statistics.median(direct)
+    alone = statistics.median(direct)
+    print(f"a job: {alone * 1e3:.1f} ms directly, {cost * 1e3:+.1f} ms over the service", flush=True)
+
+
+def measure_events_and_cancel() -> None:
+    """From the picture's time on disk to the client; from a cancel to the end and the next job's start."""
+    late, ends, steps = [], [], []
+    with Service(folder()) as service:
+        warm(service.client, 1)
+        for number in range(6):
+            job = service.client.submit(graph("red *8", seed=900 + 20 * number, steps=8))["id"]
+            for output in service.client.follow(job, 0.02):
+                if output["isi"]:
+                    place = service.data / "output" / "isi" / output["isi"]["run"] / output["name"]
+                    late.append(time.time() - place.stat().st_mtime)
+        for number in range(5):
+            long = graph("red *500", seed=5_000 * (number + 9), steps=20)
+            job = service.client.submit(long)["id"]
+            following = service.client.submit(graph("red", seed=77_000 + number))["id"]
+            next(service.client.follow(job, 0.05))
+            time.sleep(0.5)
+            begun = time.monotonic()
+            service.client.cancel(job)
+            while service.client.get(job)["status"] not in ENDED:
+                time.sleep(0.005)
+            ends.append(time.monotonic() - begun)
+            while service.client.get(following)["status"] == "queued":
+                time.sleep(0.005)
+            steps.append(time.monotonic() - begun - ends[-1])
+            service.client.wait(following)
+    print(f"from disk to client: median {statistics.median(late):.2f} s, at most {max(late):.2f} s")
+    print(f"cancel: at most {max(ends):.2f} s, then {max(steps):.2f} s to the next job", flush=True)
+
+
+def measure_list() -> None:
+    """Many jobs that wait, since no ComfyUI starts."""
+    with Service(folder(), comfyui=str(folder())) as service:
+        submits, lists = [], []
+        for number in range(WAITING):
+            begun = time.perf_counter()
+            service.client.submit(job_graph(number))
+            submits.append(time.perf_counter() - begun)
+        for _ in range(20):
+            begun = time.perf_counter()
+            service.client.ask("GET", "/api/v2/jobs?limit=50")
+            lists.append(time.perf_counter() - begun)
+        size = psutil.Process(service.process.pid).memory_info().rss / 2**20
+    last = submits[-100:]
+    print(f"{WAITING} waiting jobs: door {size:.0f} MiB, submit {statistics.median(last) * 1e3:.1f} ms, "
+          f"list {statistics.median(lists) * 1e3:.1f} ms", flush=True)  # fmt: skip
+
+
+def main() -> None:
+    measure_cost()
+    measure_events_and_cancel()
+    measure_list()
+    measure_throughput()
+    measure_kills()
