@@ -26,7 +26,8 @@ def sheet(plan: GridPlan) -> Tensor:
     first = next((found for cell in shown if (found := plan.folder.load(plan.keys[cell])) is not None), None)
     if first is None:
         raise ValueError(
-            "No cell of this grid could be made: look at the errors of its prompts in the queue."
+            "No cell of this grid is there yet: choose where a run waits for a choice, or look at the errors "
+            "of its prompts in the queue, and queue the grid again."
         )
     blank = torch.full_like(first[..., :3], BACKGROUND)
     size = [len(axis.values) for axis in plan.axes.axes[:AXES_OF_A_SHEET]]

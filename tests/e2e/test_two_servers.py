@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 
 def graph(script, run_name):
-    """Four iterations of two steps on the smallest picture."""
+    """Four iterations of two steps on the smallest picture, the second one of two candidates."""
     return {
         "model": {"class_type": "ISI_MiniCheckpoint", "inputs": {"kind": "base"}},
         "script": {
@@ -28,7 +28,7 @@ def graph(script, run_name):
             "inputs": {
                 "model": ["model", 0], "clip": ["model", 1], "vae": ["model", 2], "plan": ["script", 0],
                 "negative": "", "sampler_name": "euler_ancestral", "scheduler": "normal", "width": 64,
-                "height": 64, "run_name": run_name,
+                "height": 64, "run_name": run_name, "choose": "most change",
             },
         },
     }  # fmt: skip
@@ -38,7 +38,7 @@ def jobs(pairs, server):
     """What a server is asked: each pair under one name, with the same first half and an end of its own."""
     ends = ("blue", "green")
     for number in range(pairs):
-        script = f"red @seed={number}; yellow; {ends[server]}; a circle @seed={number}"
+        script = f"red @seed={number}; yellow *2?; {ends[server]}; a circle @seed={number}"
         yield graph(script, f"pair-{number}")
 
 
@@ -63,7 +63,7 @@ def test_two_servers_on_one_folder_make_what_one_makes(tmp_path, monkeypatch, pa
             for job in jobs(pairs, server):
                 execute(only.url, job)
     shared, alone = entries(tmp_path / "shared"), entries(tmp_path / "alone")
-    assert shared.keys() == alone.keys() and len(shared) == 6 * pairs
+    assert shared.keys() == alone.keys() and len(shared) == 7 * pairs
     for key, tensors in alone.items():
         assert tensors.keys() == shared[key].keys()
         assert all(bool((tensor == shared[key][name]).all()) for name, tensor in tensors.items())

@@ -7,6 +7,8 @@ import uuid
 
 import numpy as np
 import pytest
+from isi.host.choosing.choosing import choose
+from isi.host.loop.gallery import open_run
 from PIL import Image
 
 from ..harness import CAUGHT, Failed
@@ -262,3 +264,24 @@ def test_what_the_host_refuses_is_said_with_its_place(queue):
     """ISI Script checks its own text; no schema says what is wrong with it."""
     with pytest.raises(Failed, match=r"line 1, column 26: ComfyUI refuses this value: ISI_Script: .*denoise"):
         queue.run(loop('ISI Script.script = red, "red @denoise=7"'))
+
+
+def test_cells_that_wait_for_a_choice_come_when_it_is_made(queue, calls):
+    """By hand in each cell's own run: another candidate in each is the seed that differs."""
+    graph = loop("ISI Iterate.run_name = one, two", "asked")
+    graph["script"]["inputs"]["script"] = "a red circle *2?; a red square"
+    ended, _ = queue.run(graph)
+    assert ended == [True, True, False]  # the sheet's prompt says why there is none
+    assert queue.pictures("asked") == [None, None]
+    assert len(calls) == 2  # the candidates, which both cells share; what follows them waits
+    for number, name in enumerate(("one", "two"), 1):
+        choose(name, {"iteration": 1, "candidate": number})
+    assert all(queue.run(graph)[0])
+    one, two = queue.pictures("asked")
+    assert len(calls) == 2 + 2 and not np.array_equal(one, two)
+    (seed,) = (step.seed for step in open_run("two")[0].plan.steps[:1])
+    assert seed != 3
+    plain = loop("ISI Iterate.run_name = alone", "alone")
+    plain["script"]["inputs"]["script"] = f"a red circle @seed={seed}; a red square @seed=4"
+    queue.run(plain)
+    assert np.array_equal(queue.pictures("alone")[0], two) and len(calls) == 4
