@@ -167,47 +167,6 @@ class OutpaintCanvas(io.ComfyNode):
         return io.NodeOutput(pixels, *soft, region, describe(sides, height, width))
 
 
-class Fill(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="ISI_Fill",
-            display_name="ISI Fill",
-            category=CATEGORY,
-            description="Fills what a mask covers from what surrounds it: for removing things, or as a start "
-            "for inpainting. Pixels outside the mask are not touched.",
-            search_aliases=["inpaint fill", "lama", "mat", "telea", "navier stokes", "remove object", "erase",
-                            "patch noise", "masked blur"],
-            inputs=[
-                io.Image.Input("image", tooltip="The picture."),
-                io.Mask.Input("mask", tooltip="What to fill. Grey mixes the fill with the picture."),
-                io.Combo.Input(
-                    "mode", options=fill_names(), default="telea",
-                    tooltip="neutral: grey. edge: the nearest pixel. blur: a smooth surface. telea, "
-                    "navier-stokes: carry colours and edges inwards. patch noise: noise with the picture's "
-                    "spectrum and colours, for outpainting at high denoise. Files of models/inpaint: LaMa "
-                    "(big-lama.pt), MAT; press R after you put one there.",
-                ),
-                io.Int.Input(
-                    "seed", default=0, min=0, max=2**64 - 1,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="For patch noise, and for MAT, which paints from a random latent.",
-                ),
-                io.Int.Input(
-                    "falloff", default=0, min=0, max=1024, optional=True,
-                    tooltip="The fill fades in over this many pixels from the mask's edge inwards. 0: "
-                    "at once.",
-                ),
-            ],
-            outputs=[io.Image.Output(display_name="image", tooltip="The filled picture.")],
-        )  # fmt: skip
-
-    @classmethod
-    def execute(cls, image, mask, mode, seed, falloff=0) -> io.NodeOutput:
-        mask = masks.inward(as_mask(mask, *image.shape[1:3], len(image)), falloff)
-        return io.NodeOutput(fill_by_name(image, mask, mode, seed))
-
-
 class Mask(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -384,4 +343,4 @@ class Outpaint(io.ComfyNode):
         return io.NodeOutput(plan, f"{describe(sides, height, width)}\n{plan.table()}")
 
 
-NODES: list[type[io.ComfyNode]] = [OutpaintCanvas, Fill, Mask, Outpaint]
+NODES: list[type[io.ComfyNode]] = [OutpaintCanvas, Mask, Outpaint]

@@ -52,24 +52,27 @@ def register(picture: Tensor, edited: Tensor) -> Motion:
     height, width = picture.shape[:2]
     if min(height, width) < SMALLEST:
         return Motion()
-    scale = min(1.0, SIDE / max(height, width))
-    # On the CPU: small, and in doubles, which not every GPU has.
-    planes = (one[..., :3].movedim(-1, 0).float().cpu() for one in (picture, edited))
-    first, second = (_relief(one, scale) for one in planes)
-    small, other = _scaled(first, 0.5), _scaled(second, 0.5)
+    scale = scale_of(height, width)
+    first, second = (relief(one, scale) for one in (picture, edited))
+    small, other = scaled(first, 0.5), scaled(second, 0.5)
     still = first.new_zeros(3, dtype=torch.float64)
     found = []
-    for start in [still, *_starts(small, other)]:
-        motion, _ = _refined(small, other, start, ROUNDS)
-        found.append(_refined(first, second, motion * motion.new_tensor([1, 2, 2]), 3))
+    for start in [still, *starts(small, other)]:
+        motion, _ = refined(small, other, start, ROUNDS)
+        found.append(refined(first, second, motion * motion.new_tensor([1, 2, 2]), 3))
     motion = min(found, key=lambda one: one[1])[0]
-    motion, cost = _refined(first, second, motion, ROUNDS)
+    motion, cost = refined(first, second, motion, ROUNDS)
     zoom, right, down = motion.tolist()
     moved = Motion(1 + zoom, right / scale, down / scale)
     far = abs(zoom) > MOST_ZOOM or max(abs(right), abs(down)) > min(first.shape[1:]) * MOST_SHIFT
-    if far or cost >= _refined(first, second, still, 0)[1] or moved.reach(height, width) < STILL:
+    if far or cost >= refined(first, second, still, 0)[1] or moved.reach(height, width) < STILL:
         return Motion()
     return moved
+
+
+def scale_of(height: int, width: int) -> float:
+    """At which part of its size a picture is registered."""
+    return min(1.0, SIDE / max(height, width))
 
 
 def moved_back(edited: Tensor, motion: Motion) -> tuple[Tensor, Tensor]:
@@ -82,15 +85,17 @@ def moved_back(edited: Tensor, motion: Motion) -> tuple[Tensor, Tensor]:
     return moved.movedim(0, -1).to(edited), known
 
 
-def _scaled(planes: Tensor, scale: float) -> Tensor:
+def scaled(planes: Tensor, scale: float) -> Tensor:
     """`[C, h, w]` at this scale, antialiased."""
     size = [max(16, round(side * scale)) for side in planes.shape[1:]]
     return functional.interpolate(planes[None], size, mode="bilinear", antialias=True)[0]
 
 
-def _relief(planes: Tensor, scale: float) -> Tensor:
-    """Colours `[C, h, w]` at this scale without what changes slowly: a tint, however uneven, is flat."""
-    planes = blurred(_scaled(planes, scale) if scale < 1 else planes, 0.7)
+def relief(picture: Tensor, scale: float) -> Tensor:
+    """Colours `[C, h, w]` of `picture` `[H, W, C]` at this scale without what changes slowly: a tint, however
+    uneven, is flat. On the CPU: small, and in doubles then, which not every GPU has."""
+    planes = picture[..., :3].movedim(-1, 0).float().cpu()
+    planes = blurred(scaled(planes, scale) if scale < 1 else planes, 0.7)
     return planes - blurred(planes, SLOW)
 
 
@@ -110,8 +115,8 @@ def _warped(planes: Tensor, motion: Tensor, mode: str = "bilinear") -> tuple[Ten
     return read[0], inside[1][:, None].to(planes.device) & inside[0].to(planes.device)
 
 
-def _starts(first: Tensor, second: Tensor) -> list[Tensor]:
-    """Motions at the highest peaks of the phase correlation, over zooms."""
+def starts(first: Tensor, second: Tensor) -> list[Tensor]:
+    """Motions (zoom - 1, right, down) at the highest peaks of the phase correlation, over zooms."""
     height, width = first.shape[1:]
     window = torch.hann_window(height, periodic=False)[:, None] * torch.hann_window(width, periodic=False)
     window = window.to(first)
@@ -136,17 +141,27 @@ def gradient(planes: Tensor) -> tuple[Tensor, Tensor]:
     return wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2], wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1]
 
 
-def _refined(first: Tensor, second: Tensor, motion: Tensor, rounds: int) -> tuple[Tensor, float]:
-    """The motion near `motion` at which the two fit best, and the share of their edges that does not fit."""
+def refined(
+    first: Tensor, second: Tensor, motion: Tensor, rounds: int, counted: Tensor | None = None
+) -> tuple[Tensor, float]:
+    """The motion near `motion` at which the two fit best, and the share of their edges that does not fit.
+
+    `counted` `[2, h, w]` is 1 where a pixel of the first and of the second has a say (all by default).
+    """
     height, width = first.shape[1:]
     x = torch.arange(width, device=first.device) - (width - 1) / 2
     y = (torch.arange(height, device=first.device) - (height - 1) / 2)[:, None]
     own = gradient(first)
     for turn in range(rounds + 1):
-        moved, known = _warped(second, motion)
+        moved, known = _warped(second if counted is None else torch.cat([second, counted[1:]]), motion)
+        if counted is not None:
+            known = known & (counted[0] > 0.5) & (moved[-1] > 0.99)
+            moved = moved[:-1]
         others = gradient(moved)
         residual = moved - first
         edges = (own[0] ** 2 + own[1] ** 2 + others[0] ** 2 + others[1] ** 2).sum(0)
+        if counted is not None:
+            edges = edges * known
         scale = _noise(residual[:, known & (edges > EDGE**2)])
         squares = (residual / scale) ** 2
         if turn == rounds:

@@ -11,6 +11,7 @@
 - Channels of a concat model: `core.models.concat`, each as the model was trained.
 - Levels inside a fill or in mattes: `core.fills.pyramid` and its neighbours, each as its own paper has it.
 - An edited picture on the one before: `core.edits.registration`, bicubic, and bilinear to measure.
+- What other frames of a clip show: `core.frames.camera`, bicubic, and bilinear for their masks.
 - A light or background beside a picture, hints under tiles: the host's own `common_upscale`, as its nodes do.
 """
 

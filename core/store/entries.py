@@ -38,8 +38,9 @@ TENSORS = {
     "next_latent": (LATENT, "latent"),
     "init": ((*PICTURE, *LATENT), ""),
     "reference": (PICTURE, ""),
+    "unseen": ((3,), ""),
 }
-NEEDED = {"picture", "latent"}
+NEEDED, OF_A_FRAME = {"picture", "latent"}, {"picture", "unseen"}
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ def _read_tensor(file: BufferedReader, dtype: torch.dtype, shape: tuple[int, ...
 
 
 def _check_shapes(tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> None:
-    if missing := NEEDED - tensors.keys():
+    if missing := (OF_A_FRAME if "unseen" in tensors else NEEDED) - tensors.keys():
         raise DamagedEntry(f"has no {min(missing)}")
     for name, (dtype, shape) in tensors.items():
         ranks, like = TENSORS.get(name, ((), ""))

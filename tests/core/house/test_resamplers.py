@@ -16,6 +16,7 @@ TABLE = {
     "core/fills/spread.py": "core.fills",
     "core/pictures/matte.py": "mattes",
     "core/edits/registration.py": "core.edits.registration",
+    "core/frames/camera.py": "core.frames.camera",
     "host/tiles/tile_patches.py": "hints under tiles",
     "host/conditioning/concat.py": "common_upscale",
     "host/tiles/tile_conds.py": "common_upscale",

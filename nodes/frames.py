@@ -1,0 +1,84 @@
+"""What stands in the place of what a mask covers, in a picture or in the frames of a clip."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..core.frames.clip import Clip, clip_of
+from ..core.pictures import masks
+from ..core.pictures.masks import as_mask
+from ..host.frames.clean import clean_clip
+from ..host.models.fill_models import fill_by_name, fill_names
+
+CATEGORY = "ISI/inpaint"
+
+
+class Fill(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ISI_Fill",
+            display_name="ISI Fill",
+            category=CATEGORY,
+            description="Fills what a mask covers from what surrounds it: for removing things, or as a start "
+            "for inpainting. Pixels outside the mask are not touched.",
+            search_aliases=["inpaint fill", "lama", "mat", "telea", "navier stokes", "remove object", "erase",
+                            "patch noise", "masked blur"],
+            inputs=[
+                io.Image.Input("image", tooltip="The picture."),
+                io.Mask.Input("mask", tooltip="What to fill. Grey mixes the fill with the picture."),
+                io.Combo.Input(
+                    "mode", options=fill_names(), default="telea",
+                    tooltip="neutral: grey. edge: the nearest pixel. blur: a smooth surface. telea, "
+                    "navier-stokes: carry colours and edges inwards. patch noise: noise with the picture's "
+                    "spectrum and colours, for outpainting at high denoise. Files of models/inpaint: LaMa "
+                    "(big-lama.pt), MAT; press R after you put one there.",
+                ),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=2**64 - 1,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
+                    tooltip="For patch noise, and for MAT, which paints from a random latent.",
+                ),
+                io.Int.Input(
+                    "falloff", default=0, min=0, max=1024, optional=True,
+                    tooltip="The fill fades in over this many pixels from the mask's edge inwards. 0: "
+                    "at once.",
+                ),
+                io.Combo.Input(
+                    "frames", options=["each alone", "clean plate"], optional=True,
+                    tooltip="For a batch that is a clip. clean plate: what other frames show behind the "
+                    "mask, also where the camera pans or zooms; mode fills only what none of them shows, the "
+                    "same in each frame.",
+                ),
+                io.Int.Input(
+                    "window", default=48, min=1, max=10_000, optional=True,
+                    tooltip="Only with clean plate: how many frames before and after are looked at. More for "
+                    "objects that move slowly.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="image", tooltip="The filled picture."),
+                io.Mask.Output(
+                    display_name="unseen",
+                    tooltip="What mode made up: the mask, or with clean plate what no frame showed.",
+                ),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, image, mask, mode, seed, falloff=0, frames="each alone", window=48) -> io.NodeOutput:
+        if frames == "each alone":
+            mask = masks.inward(as_mask(mask, *image.shape[1:3], len(image)), falloff)
+            return io.NodeOutput(fill_by_name(image, mask, mode, seed), mask)
+        if len(image) == 1:
+            raise ValueError(
+                "A clean plate is made of what other frames show, and a single one came: connect a batch of "
+                "frames (a list of them has to be one batch of one size), or choose each alone."
+            )
+        clip = clip_of(image, mask)
+        if falloff:
+            clip = Clip(image, masks.inward(clip.masks, falloff))
+        return io.NodeOutput(*clean_clip(clip, mode, seed, window))
+
+
+NODES: list[type[io.ComfyNode]] = [Fill]
