@@ -67,9 +67,9 @@ class Fill(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, mask, mode, seed, falloff=0, frames="each alone", window=48) -> io.NodeOutput:
-        if frames == "each alone":
-            mask = masks.inward(as_mask(mask, *image.shape[1:3], len(image)), falloff)
-            return io.NodeOutput(fill_by_name(image, mask, mode, seed), mask)
+        if frames == "each alone" or not len(image):
+            hole = masks.inward(as_mask(mask, *image.shape[1:3], len(image)), falloff)
+            return io.NodeOutput(fill_by_name(image, hole, mode, seed), hole.to(mask.dtype))
         if len(image) == 1:
             raise ValueError(
                 "A clean plate is made of what other frames show, and a single one came: connect a batch of "
@@ -78,7 +78,8 @@ class Fill(io.ComfyNode):
         clip = clip_of(image, mask)
         if falloff:
             clip = Clip(image, masks.inward(clip.masks, falloff))
-        return io.NodeOutput(*clean_clip(clip, mode, seed, window))
+        shown, unseen = clean_clip(clip, mode, seed, window)
+        return io.NodeOutput(shown, unseen.to(mask.dtype))
 
 
 NODES: list[type[io.ComfyNode]] = [Fill]

@@ -35,7 +35,7 @@ FillHole = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Made:
+class Behind:
     """What stands in the place of a hole: `pixels` `[h, w, C]` of `box`, and where no frame showed them
     (`unseen` `[h, w]`, 0 or 1)."""
 
@@ -56,9 +56,9 @@ class CleanPlate:
         self.camera = Camera(clip)
         self.frames = clip.frames.clone()
         self.unseen = torch.zeros(len(clip), *clip.size)
-        self._carried: dict[int, Made] = {}
+        self._carried: dict[int, Behind] = {}
 
-    def make(self, index: int) -> Made | None:
+    def make(self, index: int) -> Behind | None:
         """What is to stand in a frame's hole; None where it has none. All frames before it were `take`n."""
         hole = self.clip.hidden(index)
         where = bounds(hole[None].float())
@@ -77,9 +77,9 @@ class CleanPlate:
             whole, mask = self.clip.frame(index).clone(), torch.zeros(1, *self.clip.size)
             whole[rows, columns], mask[0, rows, columns] = pixels.to(whole), missing.float()
             pixels[missing] = self.fill(whole[None], mask)[0, rows, columns][missing].to(pixels)
-        return Made(box, pixels, unseen)
+        return Behind(box, pixels, unseen)
 
-    def take(self, index: int, made: Made | None) -> None:
+    def take(self, index: int, made: Behind | None) -> None:
         """Puts what was made into its frame."""
         if made is None:
             return

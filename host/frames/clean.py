@@ -12,7 +12,7 @@ from torch import Tensor
 from ...core.edits.registration import Motion
 from ...core.frames.camera import Place
 from ...core.frames.clip import Clip
-from ...core.frames.plate import CleanPlate, Made
+from ...core.frames.plate import Behind, CleanPlate
 from ...core.loop.keys import hashed, root_key
 from ...core.loop.plan import content_hash
 from ...core.pictures.crop import Box
@@ -60,13 +60,13 @@ def _root(clip: Clip, name: str, seed: int, window: int) -> str:
     )
 
 
-def _made(plate: CleanPlate, index: int, store: Store, key: str) -> Made | None:
+def _made(plate: CleanPlate, index: int, store: Store, key: str) -> Behind | None:
     """What stands in a frame's hole, from the store if it can prove it, with the places found on the way."""
     with suppress(DamagedEntry):
         entry = store.get(key)
         if entry is not None:
             plate.camera.know(entry.facts["first"], [_place(*place) for place in entry.facts["places"]])
-            return Made(Box(*entry.facts["box"]), entry.tensors["picture"][0], entry.tensors["unseen"][0])
+            return Behind(Box(*entry.facts["box"]), entry.tensors["picture"][0], entry.tensors["unseen"][0])
     first = len(plate.camera.places)
     made = plate.make(index)
     if made is not None:

@@ -69,7 +69,10 @@ def test_a_job_that_was_killed_goes_on_at_its_frame(host, clip, tmp_path, stop):
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"mask": torch.ones(3, 72, 72)}, "There are 3 masks for 10 frames: connect one for all, or one a frame"),
+        (
+            {"mask": torch.ones(3, 72, 72)},
+            "There are 3 masks for 10 frames: connect one for all",
+        ),
         ({"mask": torch.ones(10, 72, 72)}, "The masks cover every frame wholly"),
         ({"mask": torch.ones(10, 8, 8)}, "The mask is 8x8, but the picture is 72x72"),
         ({"image": torch.rand(1, 72, 72, 3)}, "A clean plate is made of what other frames show"),

@@ -92,7 +92,7 @@ def test_the_alpha_of_a_grey_target_is_no_colour(host):
     ],
 )
 def test_a_batch_of_no_pictures_is_given_back_as_one(host, node, inputs, size):
-    (out,) = host.call(node, image=torch.zeros(0, 64, 48, 3), **inputs)
+    out, *_ = host.call(node, image=torch.zeros(0, 64, 48, 3), **inputs)
     assert out.shape == (0, *size, 3)
 
 
@@ -169,7 +169,8 @@ def test_new_inputs_of_the_crop_do_what_they_say(host):
 def test_a_fill_fades_in_and_boxes_and_ramps_shape_a_mask(host):
     image, mask = picture(3, 1, 40, 40, 3), box(40, 40, 10, 30, 10, 30)
     inputs = {"image": image, "mask": mask, "mode": "neutral", "seed": 0}
-    (hard,), (soft,) = host.call("ISI_Fill", **inputs), host.call("ISI_Fill", **inputs, falloff=4)
+    (hard, _), (soft, level) = host.call("ISI_Fill", **inputs), host.call("ISI_Fill", **inputs, falloff=4)
+    assert level[0, 20, 20] == 1 and 0 < level[0, 10, 20] < 1
     assert torch.equal(soft[0, 15:25, 15:25], hard[0, 15:25, 15:25]) and not torch.equal(soft, hard)
     assert torch.equal(soft[mask == 0], image[mask == 0])
     mask[0, 10, 10] = 0
