@@ -18,10 +18,11 @@ from torch import Tensor
 
 from ..tests.host.harness import Host
 from ..tests.host.studio import SAMPLER, Studio, caption, pixels, psnr, right, scene
-from ..tools.mini import judge
+from ..tools.mini import judge, world
 
 PARTS = os.environ.get("ISI_INSIDE", "walk,tone,recovered,keep_low,high_res").split(",")
 COUNT = int(os.environ.get("ISI_COUNT", "50"))
+TOGETHER = 10
 NOISE = {"seed": 0, "variation_seed": 0, "variation_strength": 0.0, "walk": 1.0}
 NOISE |= {"resize_from_width": 0, "resize_from_height": 0}
 
@@ -56,14 +57,21 @@ def tone(studio: Studio) -> None:
 
 
 def recovered(studio: Studio, steps: int = 50) -> None:
-    """A changed colour word: what comes and what stays, with recovered noise and with plain img2img."""
-    rng, again, rows = Random(1), [], {}
+    """A changed colour word: what comes and what stays, with recovered noise and with plain img2img.
+
+    The prompts say nothing of the light, and not where in its place a shape lies. Figures are those of all
+    cases so far, after each batch of `TOGETHER`.
+    """
+    rng, again, found = Random(1), [], {}
     (sigmas,) = studio.host.call(
         "BasicScheduler", model=studio.model, scheduler="normal", steps=steps, denoise=1.0
     )
     (sampler,) = studio.host.call("KSamplerSelect", sampler_name="euler")
 
-    def sampled(noise, words, latent, cfg: float) -> Tensor:
+    def decoded(out: dict) -> Tensor:
+        return studio.host.call("VAEDecode", samples=out, vae=studio.vae)[0]
+
+    def sampled(noise, words, latent: dict, cfg: float) -> Tensor:
         (guider,) = studio.host.call(
             "CFGGuider", model=studio.model, positive=words, negative=studio.negative, cfg=cfg
         )
@@ -71,37 +79,64 @@ def recovered(studio: Studio, steps: int = 50) -> None:
             "SamplerCustomAdvanced", noise=noise, guider=guider, sampler=sampler, sigmas=sigmas,
             latent_image=latent,
         )  # fmt: skip
-        return studio.host.call("VAEDecode", samples=out, vae=studio.vae)[0][0]
+        return decoded(out)
 
-    for case in range(COUNT):
-        one, other = rng.sample(("red", "green", "blue", "yellow"), 2)
-        place, kind = rng.choice(("left", "right", "centre")), rng.choice(("circle", "square", "triangle"))
-        before, after = (scene(colour, kind, place=place) for colour in (one, other))
-        latent, original, words = (
-            studio.encode(pixels(before)), studio.text(caption(before)), studio.text(caption(after)),
-        )  # fmt: skip
+    for first in range(0, COUNT, TOGETHER):
+        cases = [two_scenes(rng) for _ in range(min(TOGETHER, COUNT - first))]
+        befores, afters = zip(*cases, strict=True)
+        latent = studio.encode(torch.cat([pixels(of) for of in befores]))
+        original, words = (together([studio.text(caption(of)) for of in told]) for told in (befores, afters))
         (noise,) = studio.host.call(
             "ISI_Noise", **NOISE, model=studio.model, source="recovered", original=original, sigmas=sigmas,
             recover_steps=steps,
         )  # fmt: skip
-        (plain,) = studio.host.call("VAEDecode", samples=latent, vae=studio.vae)
-        again.append(psnr(sampled(noise, original, latent, 1.0), plain[0]))
-        rows.setdefault("recovered", []).append((after, sampled(noise, words, latent, 2.0)))
-        for denoise in (0.6, 0.8):
-            made = studio.sample(
-                studio.model, words, studio.negative, latent, case, steps=steps, denoise=denoise
-            )
-            rows.setdefault(f"img2img {denoise:g}", []).append((after, made))
-    print(f"| the same prompt | {min(again):.1f} to {max(again):.1f} dB, {steps} steps |", flush=True)
-    for name, made in rows.items():
-        found = [right(after, picture) for after, picture in made]
-        near = sum(psnr(picture, pixels(after)[0]) for after, picture in made) / len(made)
-        counts = {key: sum(one[key] for one in found) for key in ("colour", "shape", "place", "background")}
-        both = sum(one["colour"] and one["shape"] and one["place"] for one in found)
-        print(
-            f"| {name} | {both}: colour, shape and place | {counts} of {len(made)} | {near:.1f} dB |",
-            flush=True,
+        same = sampled(noise, original, latent, 1.0)
+        again += [psnr(a, b) for a, b in zip(same, decoded(latent), strict=True)]
+        print(f"| the same prompt | {min(again):.1f} to {max(again):.1f} dB, {steps} steps |", flush=True)
+        found.setdefault("recovered, cfg 2", []).extend(
+            zip(afters, sampled(noise, words, latent, 2.0), strict=True)
         )
+        for denoise in (0.4, 0.5, 0.6, 0.8):
+            made, *_ = studio.host.call(
+                "KSampler", model=studio.model, positive=words, negative=studio.negative, latent_image=latent,
+                seed=first, steps=20, cfg=5.0, denoise=denoise, **SAMPLER,
+            )  # fmt: skip
+            found.setdefault(f"img2img {denoise:g}", []).extend(zip(afters, decoded(made), strict=True))
+        for name, pairs in found.items():
+            rows = [followed(*pair) for pair in pairs]
+            counts = {key: sum(row[key] for row in rows) for key in rows[0]}
+            near = sum(psnr(picture, pixels(of)[0]) for of, picture in pairs) / len(pairs)
+            print(f"| {name} | {counts} of {len(rows)} | {near:.1f} dB |", flush=True)
+
+
+def two_scenes(rng: Random) -> list[world.Scene]:
+    """A scene with one shape, and the same in another colour."""
+    place, kind = rng.choice(("left", "right", "centre")), rng.choice(("circle", "square", "triangle"))
+    ground, light = rng.choice(("white", "black")), rng.choice(tuple(world.LIGHTS))
+    x, y = (at + rng.uniform(-world.JITTER, world.JITTER) for at in world.PLACES[place])
+    colours = rng.sample(("red", "green", "blue", "yellow"), 2)
+    return [
+        world.Scene((world.Shape(kind, colour, "large", place, "plain", x, y),), ground, light)
+        for colour in colours
+    ]
+
+
+def followed(of: world.Scene, picture: Tensor) -> dict[str, bool]:
+    """Whether a picture has the new colour, and the shape of before: its kind, over 0.9 of its pixels."""
+    found, shapes = right(of, picture), judge.read(picture).shapes
+    mask = judge.read(pixels(of)[0]).shapes[0].mask
+    there = shapes[0].mask if shapes else ~mask
+    kept = found["shape"] and float((there & mask).sum() / (there | mask).sum()) >= 0.9
+    return {
+        "colour": found["colour"], "kept": kept, "both": found["colour"] and kept, "light": found["light"],
+    }  # fmt: skip
+
+
+def together(words: list) -> list:
+    """One CONDITIONING for a batch, of one for each picture."""
+    parts = [{key: value for key, value in one[0][1].items() if value is not None} for one in words]
+    more = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+    return [[torch.cat([one[0][0] for one in words]), more]]
 
 
 def keep_low(studio: Studio, steps: int = 6) -> None:
@@ -110,7 +145,7 @@ def keep_low(studio: Studio, steps: int = 6) -> None:
     picture = pixels(of, (256, 256))
     twice = torch.nn.functional.interpolate(picture.movedim(-1, 1), scale_factor=2, mode="bicubic")
     source = twice.clamp(0, 1).movedim(1, -1)[0]
-    for name, tile, low in (("untiled", 512, 0.0), ("tiles", 288, 0.0), ("tiles, keep_low 64", 288, 64.0)):
+    for name, tile, low in WAYS_TO_512:
         plan, *_ = studio.host.call(
             "ISI_Upscale", image=picture, prompt=caption(of), factor=2.0, width=0, height=0, stages=1,
             denoise="0.3", steps=steps, cfg=5.0, seed=3, tile_size=tile, overlap=64, blend="cosine",
@@ -122,14 +157,19 @@ def keep_low(studio: Studio, steps: int = 6) -> None:
             **SAMPLER, image=picture,
         )  # fmt: skip
         made = image[0].clamp(0, 1)
-        # The ground is the rim of 64 px; tiles of 288 begin at 224 and end at 288.
-        ground = torch.cat([made[:48], made[-48:]]).mean((0, 2))
-        edges = [
-            float((ground[at - 4 : at].mean() - ground[at : at + 4].mean()).abs()) for at in (224, 256, 288)
+        # The ground is the rim of 64 px; tiles of 288 begin at 224 and end at 288. Beside the step there the
+        # one to the source, which has a light, and the largest of those at any place.
+        row = torch.cat([made[:48], made[-48:]]).mean((0, 2))
+        off = row - torch.cat([source[:48], source[-48:]]).mean((0, 2))
+        edges, places = (224, 256, 288), range(16, 500, 4)
+        steps_at = [
+            max(float((line[at - 4 : at].mean() - line[at : at + 4].mean()).abs()) for at in where)
+            for line, where in ((row, edges), (off, edges), (off, places))
         ]
         lab = [rgb_to_lab(one.movedim(-1, 0)[None])[0] for one in (made, source)]
         shape = [float((lab[0] - lab[1])[:, y, x].mean((1, 2)).norm()) for y, x in SPOTS]
-        print(f"| {name} | {max(edges):.5f} | {shape[0]:.2f} | {shape[1]:.2f} |", flush=True)
+        found = " | ".join(f"{step:.5f}" for step in steps_at)
+        print(f"| {name} | {found} | {shape[0]:.2f} | {shape[1]:.2f} |", flush=True)
 
 
 def high_res(studio: Studio) -> None:
@@ -160,6 +200,10 @@ def high_res(studio: Studio) -> None:
         )
 
 
+WAYS_TO_512 = (
+    ("untiled", 512, 0.0), ("tiles", 288, 0.0), ("tiles, keep_low 64", 288, 64.0), ("keep_low 32", 288, 32.0),
+)  # fmt: skip
+"""A name, the side of a tile, keep_low."""
 HIGH_RES = {"start": 0.0, "end": 0.4, "windows": True, "trained_size": 256}
 SPOTS = ((slice(216, 296), slice(216, 296)), (slice(8, 40), slice(8, 504)))
 """In the shape, and on the ground."""

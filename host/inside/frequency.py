@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,8 @@ from ...core.inside.portion import Portion
 from ..loop.moment import Moment, Needs, StepExtra
 from ..loop.noise import cell_width
 from .during import SamplingRun, around_predictions
+
+KEY = "ISI_FrequencyLock"
 
 
 def patch_frequency(model: Any, cutoff: float, strength: float, portion: Portion, width: int = 0) -> Any:
@@ -31,13 +34,37 @@ def patch_frequency(model: Any, cutoff: float, strength: float, portion: Portion
             return None
 
         def around(run: SamplingRun, predict, x: Tensor, options: dict) -> Tensor:
-            made = predict()
-            assert run.start is not None
-            return locked(made, run.start.to(made), cells, strength) if run.step in steps else made
+            if run.step not in steps:
+                return predict()
+
+            def lock(made: Tensor, cut: Callable[[Tensor], Tensor]) -> Tensor:
+                assert run.start is not None
+                return locked(made, cut(run.start.to(made)), cells, strength)
+
+            inner = options["model_options"].setdefault("transformer_options", {})
+            before = inner.get(KEY, ())
+            inner[KEY] = (*before, lock)
+            try:
+                made = predict()
+            finally:
+                inner[KEY] = before
+            return lock(made, lambda whole: whole)
 
         return around
 
-    return around_predictions(model, "ISI_FrequencyLock", begin)
+    return around_predictions(model, KEY, begin)
+
+
+def locked_tile(part: Tensor, cut: Callable[[Tensor], Tensor], model_options: dict) -> Tensor:
+    """The prediction of a tile, or of several, locked as the whole picture will be; `cut` makes tiles of a
+    whole latent.
+
+    Tiles that differ in colour are a ramp once they are blended, and of a ramp a lock of waves about as long
+    keeps a part. Within a tile it is no ramp.
+    """
+    for lock in model_options.get("transformer_options", {}).get(KEY, ()):
+        part = lock(part, cut)
+    return part
 
 
 class KeepLowExtra(StepExtra[KeepLow]):

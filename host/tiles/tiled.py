@@ -26,6 +26,7 @@ from ...core.tiles.blend import TileWeights
 from ...core.tiles.tiles import Tile, TileLayout
 from ...core.tiles.tiling import Tiling
 from ..inside.during import noise_level
+from ..inside.frequency import locked_tile
 from ..loop.moment import Moment, StepExtra
 from ..models import geometry
 from .attention_guidance import TiledGuidance, guided_by_tiles, watched
@@ -170,7 +171,7 @@ class TiledHandler(comfy.context_windows.ContextHandlerABC):
                         with_places(own, model, layout, tiles[0]) if placed else own,
                     )
             for canvas, part in zip(out, parts, strict=True):
-                window.add_window(canvas, part)
+                window.add_window(canvas, locked_tile(part, window.get_tensor, model_options))
             self._report(step, done, len(groups))
         return out
 

@@ -277,6 +277,26 @@ def test_a_lock_keeps_the_low_band_of_the_start_whatever_the_model_says(host):
         assert torch.equal(sample(patched(host, node, model, cutoff=64.0), empty), sample(model, empty))
 
 
+def test_what_tiles_differ_in_is_locked_before_it_is_a_ramp_between_them(host):
+    """Tiles that each answer in one colour of their own: that colour leaves no trace."""
+    z, answers, found = latent(7, 1, 4, 32, 32), [], []
+    for scale in (0.0, 3.0):
+
+        def one_colour(call, scale=scale):
+            answer = scale * call["x"].mean((-2, -1), keepdim=True)
+            answers.append(answer.flatten().tolist())
+            return answer.expand_as(call["x"])
+
+        model = patched(host, "ISI_FrequencyLock", oracle(one_colour), cutoff=64.0)
+        (tiled,) = host.call(
+            "ISI_TiledSampling", model=model, tile_size=160, overlap=64, blend="cosine", shift_grid=False,
+            wrap="off", tile_batch=2, global_share=0.0, skip_flat=0.0,
+        )  # fmt: skip
+        found.append(sample(tiled, z, steps=3))
+    assert max(abs(a - b) for a, b in zip(answers[-1], answers[-2], strict=True)) > 0.01
+    assert torch.allclose(*found, atol=1e-4)
+
+
 def test_patches_act_in_the_loop_one_after_the_other(bench, picture):
     (plain, *_), (last,) = bench.run(bench.plan("a; b"), image=picture), [None]
     model, keys = bench.model, set()
