@@ -1,28 +1,23 @@
-"""The service: jobs through kills, two workers beside one, what a job costs, events, cancel, a long list.
+"""The service: two workers beside one, what a job costs, events, cancel, a long list.
 
-python run.py bench service      (ISI_JOBS, ISI_WAITING in the environment: fewer jobs, a shorter list)
+python run.py bench service      (ISI_WAITING in the environment: a shorter list)
 """
 
 from __future__ import annotations
 
 import copy
 import os
-import random
 import statistics
 import tempfile
-import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import psutil
-from PIL import Image
 
 from ..service.client.client import ENDED, Client
 from ..tests.service.running import Service, graph
 from ..tools.client import execute
 
-JOBS = int(os.environ.get("ISI_JOBS", 1000))
 WAITING = int(os.environ.get("ISI_WAITING", 10_000))
 SMALL = {
     "1": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0}},
@@ -44,61 +39,6 @@ def warm(client: Client, count: int) -> None:
     jobs = [client.submit(graph("red", seed=10_000 + n)) for n in range(4 * count)]
     for job in jobs:
         client.wait(job["id"])
-
-
-def send(client: Client, numbers: range) -> list[str]:
-    return [client.submit(job_graph(number), f"bench {number}")["id"] for number in numbers]
-
-
-def pictures(service: Service, jobs: list[str]) -> list[np.ndarray]:
-    """The picture that each job saved."""
-    found = []
-    for job in jobs:
-        (path,) = service.data.glob(f"output/jobs/{job}/*/made_00001_.png")
-        found.append(np.asarray(Image.open(path)))
-    return found
-
-
-def kill_at_random(service: Service, over: threading.Event, kills: dict[str, int]) -> None:
-    rng = random.Random(0)
-    while not over.wait(rng.uniform(12, 30)):
-        what = rng.choice(("host", "host", "door"))
-        hosts = service.hosts()
-        if what == "host" and hosts:
-            rng.choice(hosts).kill()
-        else:
-            what = "door"
-            service.kill()
-            service.start()
-        kills[what] = kills.get(what, 0) + 1
-
-
-def measure_kills() -> None:
-    """Two workers, SIGKILL to hosts and door, beside a serial run of one worker."""
-    with Service(folder(), 2) as service:
-        over, kills = threading.Event(), {}
-        killer = threading.Thread(target=kill_at_random, args=(service, over, kills))
-        jobs = send(service.client, range(JOBS))
-        killer.start()
-        ends = [service.client.wait(job) for job in jobs]
-        over.set()
-        killer.join()
-        good = sum(end["status"] == "succeeded" for end in ends)
-        again = sum(end["attempt"] > 1 for end in ends)
-        doubled = len(jobs) - len(set(jobs))
-        for end in ends:
-            numbers = [output["isi"]["iteration"] for output in end["outputs"] if output["isi"]]
-            saved = [output for output in end["outputs"] if output["node_id"] == "save"]
-            doubled += len(numbers) != len(set(numbers)) or len(saved) != 1
-        ours = pictures(service, jobs)
-    with Service(folder()) as service:
-        jobs = send(service.client, range(JOBS))
-        for job in jobs:
-            service.client.wait(job)
-        serial = pictures(service, jobs)
-    equal = sum(bool((a == b).all()) for a, b in zip(ours, serial, strict=True))
-    begun = f"{good} done, {doubled} doubled, {again} begun more than once"
-    print(f"{JOBS} jobs, 2 workers, kills {kills}: {begun}, {equal} equal to a serial run", flush=True)
 
 
 def measure_throughput() -> None:
@@ -191,4 +131,3 @@ def main() -> None:
     measure_events_and_cancel()
     measure_list()
     measure_throughput()
-    measure_kills()

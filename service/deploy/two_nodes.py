@@ -8,6 +8,7 @@ own are in /tmp/ray.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import secrets
 import signal
@@ -27,6 +28,7 @@ PORTS = (
 )
 """What Ray else takes at random: a node whose agent comes late does not start."""
 FIRST = 21_000
+LIBC = ctypes.CDLL(None)
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -44,6 +46,11 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
+def end_with_parent() -> None:
+    """In the child, before it starts: whoever is killed without a chance to end the nodes ends them too."""
+    LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
 def start(folder: Path, number: int, first: int, cpus: int = 1) -> subprocess.Popen:
     """Starts a node, the head for number 0; its process ends with the node."""
     base = first + 100 * number
@@ -57,8 +64,23 @@ def start(folder: Path, number: int, first: int, cpus: int = 1) -> subprocess.Po
         command += [f"--address=127.0.0.1:{first}"]
     with (folder / f"node{number}.log").open("wb") as log:
         return subprocess.Popen(
-            command, env={**os.environ, **environment(folder)}, stdout=log, stderr=log, start_new_session=True
+            command,
+            env={**os.environ, **environment(folder)},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=end_with_parent,
         )
+
+
+def is_up(folder: Path, number: int, node: subprocess.Popen) -> bool:
+    """Waits until a node has joined its cluster; False where it ended instead (Ray gives it 30 s)."""
+    log = folder / f"node{number}.log"
+    while node.poll() is None:
+        if "--block" in log.read_text("utf-8", "replace"):  # said once it has joined
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def raylet_of(node: subprocess.Popen) -> int | None:
@@ -86,13 +108,9 @@ def main() -> int:
         for number in range(2):
             node = start(folder, number, FIRST)
             nodes.append(node)
-            while raylet_of(node) is None:
-                if node.poll() is not None:
-                    print(
-                        f"Node {number} did not start:\n{(folder / f'node{number}.log').read_text()[-2000:]}"
-                    )
-                    return 1
-                time.sleep(0.2)
+            if not is_up(folder, number, node):
+                print(f"Node {number} did not start:\n{(folder / f'node{number}.log').read_text()[-2000:]}")
+                return 1
             print(f"node {number}: process {node.pid}, raylet {raylet_of(node)}", flush=True)
         given = " ".join(f"{name}={value}" for name, value in environment(folder).items())
         print(f"{given} python run.py service --ray 127.0.0.1:{FIRST} --workers 1-2 --cpu", flush=True)

@@ -40,7 +40,10 @@ class Service:
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
-        self.process.wait(60)
+        try:
+            self.process.wait(60)
+        finally:
+            self.process.kill()
 
     def start(self) -> None:
         """Starts the door; the client waits until it answers."""

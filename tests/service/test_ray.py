@@ -1,101 +1,122 @@
-"""Workers on a real Ray cluster of two nodes: a job goes on when its actor is killed, or its node."""
+"""Workers on a real Ray cluster of two nodes: a job outlives its actor, its node and the door."""
 
+import itertools
 import subprocess
 import sys
 import time
 
 import psutil
 import pytest
+from isi.service.client.client import ENDED
 
-from run import BINARY, SERVICE_VENV
+from run import SERVICE_VENV
 
 from ..conftest import ROOT
+from .cluster import PYTHON, Cluster, comfyuis, has_ray
 from .running import Service, graph
-from .test_workers import GROUPS, after, made
+from .test_workers import GROUPS, made
 
-PYTHON = SERVICE_VENV / BINARY
-HAS_RAY = PYTHON.exists() and not subprocess.run([PYTHON, "-c", "import ray"], capture_output=True).returncode
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="Ray has clusters on Linux only"),
     pytest.mark.skipif(
-        not HAS_RAY, reason=f"{SERVICE_VENV.name} has no Ray: run.py service --ray auto makes it"
+        not has_ray(), reason=f"{SERVICE_VENV.name} has no Ray: run.py service --ray auto makes it"
     ),
 ]
+KILLS = ("actor", "raylet", "door")
+DEPLOY = ROOT / "service" / "deploy"
 
 
-class Cluster:
-    """Nodes of a cluster on this machine: a head that has no room for workers, and one that has."""
+class Loop:
+    """A job of six pictures. What is killed, is killed in its middle: first its ComfyUI is held still."""
 
-    def __init__(self, folder):
-        sys.path.insert(0, str(ROOT / "service" / "deploy"))
-        import two_nodes
+    def __init__(self, service, steps):
+        self.service = service
+        self.job = service.client.submit(graph(GROUPS, seed=steps, steps=steps))["id"]
+        self.seen = {}
 
-        self.deploy, self.folder, self.first, self.nodes = two_nodes, folder, 24_000, []
-        two_nodes.RAY = PYTHON.with_name("ray")
-        self.environment = two_nodes.environment(folder)
-        self.add(0)
+    def finished(self):
+        """How many pictures there are; each is the file that it was before: none was made again."""
+        for path in self.service.data.glob(f"output/isi/{self.job}/*.png"):
+            assert self.seen.setdefault(path.name, path.stat().st_ino) == path.stat().st_ino
+        return len(self.seen)
 
-    def add(self, cpus):
-        """Starts a node, and waits until it has a raylet."""
-        number = len(self.nodes)
-        node = self.deploy.start(self.folder, number, self.first, cpus)
-        self.nodes.append(node)
-        while self.deploy.raylet_of(node) is None:
-            assert node.poll() is None, (self.folder / f"node{number}.log").read_text()
-            time.sleep(0.2)
-
-    def close(self):
-        for node in reversed(self.nodes):
-            node.terminate()
-        for node in self.nodes:
-            node.wait(60)
-
-
-def comfyui(service):
-    """The ComfyUI of a service's worker, wherever it is."""
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if str(service.data / "output") in words and "--listen" in words:
-            return process
-    raise AssertionError("no worker runs")
+    def held(self, attempt):
+        """The ComfyUI of an attempt, stopped when there are as many pictures; None where it was faster."""
+        while True:
+            job = self.service.client.get(self.job)
+            if job["status"] in ENDED:
+                return None
+            if job["status"] == "running" and job["attempt"] == attempt and self.finished() >= attempt:
+                break
+            time.sleep(0.01)
+        (host,) = comfyuis(self.service.data)
+        host.suspend()
+        if self.service.client.get(self.job)["status"] in ENDED or self.finished() == 6:
+            host.resume()
+            return None
+        return host
 
 
-@pytest.mark.timeout(600)
-def test_a_job_goes_on_when_its_actor_is_killed_and_when_its_node_is(tmp_path):
+def killed(service, cluster, steps):
+    """A job through all kills, at the end; None where it was too fast to be killed in its middle."""
+    loop = Loop(service, steps)
+    for attempt, what in enumerate(KILLS, 1):
+        if (host := loop.held(attempt)) is None:
+            return None
+        if what == "actor":
+            host.parent().kill()
+        elif what == "raylet":
+            cluster.raylet(cluster.nodes[-1]).kill()
+            cluster.add(1)
+        else:
+            service.kill()
+        host.wait(60)  # whoever is killed takes the ComfyUI along
+        if what == "door":
+            service.start()
+    end = service.client.wait(loop.job)
+    assert loop.finished() == 6
+    return end
+
+
+@pytest.mark.timeout(1200)
+def test_a_job_goes_on_when_its_actor_is_killed_its_node_and_its_door(tmp_path):
     (tmp_path / "data").mkdir()
-    cluster = Cluster(tmp_path)
-    try:
+    with Cluster(tmp_path) as cluster:
         cluster.add(1)
         more = ("--ray", f"127.0.0.1:{cluster.first}")
         with Service(
             tmp_path / "data", more=more, python=str(PYTHON), environment=cluster.environment
         ) as service:
-            job = service.client.submit(graph(GROUPS, seed=77, steps=40))  # longer than Ray takes to notice
-            seen = {}
+            tries = (killed(service, cluster, 20 * 4**n) for n in itertools.count())
+            end = next(each for each in tries if each is not None)
+            assert (end["status"], end["attempt"]) == ("succeeded", len(KILLS) + 1)
+            assert sorted(made(service, end)) == [1, 2, 3, 4, 5, 6]
+            stuck = service.client.submit(graph("red *200", seed=99, steps=20))["id"]
+            next(service.client.follow(stuck, 0.05))
+            service.client.cancel(stuck)
+            assert service.client.wait(stuck)["status"] == "canceled"
+    assert not cluster.processes()
 
-            def finished():
-                """Each finished iteration's file is still the same file: it was not made again."""
-                for path in service.data.glob("output/isi/*/*.png"):
-                    assert seen.setdefault(path.name, path.stat().st_ino) == path.stat().st_ino
 
-            after(service, job, 2)
-            finished()
-            host = comfyui(service)
-            host.parent().kill()  # the actor
-            host.wait(30)  # takes its ComfyUI along
-            after(service, job, 3)
-            finished()
-            psutil.Process(cluster.deploy.raylet_of(cluster.nodes[1])).kill()
-            cluster.add(1)
-            end = service.client.wait(job["id"])
-            finished()
-            assert (end["status"], end["attempt"]) == ("succeeded", 3)
-            assert sorted(made(service, end)) == [1, 2, 3, 4, 5, 6] and len(seen) == 6
-            stuck = service.client.submit(graph("red *200", seed=99, steps=20))
-            after(service, stuck, 1)
-            service.client.cancel(stuck["id"])
-            assert service.client.wait(stuck["id"])["status"] == "canceled"
-    finally:
-        cluster.close()
+def test_no_process_outlives_its_cluster_or_whoever_started_it(tmp_path):
+    cluster = Cluster(tmp_path)
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
+    command = [sys.executable, "-c", deaf]
+    with subprocess.Popen(command, env=cluster.environment, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        assert [each.pid for each in cluster.processes()] == [process.pid]
+        cluster.close(patience=0)
+        assert not cluster.processes()
+
+    slow = tmp_path / "ray"
+    slow.write_text("#!/bin/sh\nexec sleep 600\n")
+    slow.chmod(0o755)
+    code = "import os, pathlib, sys, two_nodes; two_nodes.RAY = pathlib.Path(sys.argv[1])\n"
+    code += "two_nodes.start(two_nodes.RAY.parent, 0, 21_000); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", code, slow], env={"PYTHONPATH": str(DEPLOY)}, check=False)
+    psutil.wait_procs(cluster.processes(), 10)
+    left = cluster.processes()
+    cluster.close(patience=0)
+    assert not left
