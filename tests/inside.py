@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +20,11 @@ CODE = (".py", ".pyc", ".so", ".pyd", ".dll", ".dylib")
 _roots: list[str] = []
 _outside: list[str] = []
 _hooked: list[bool] = []
+_unwatched: list[int] = []
 
 
 def _look(event: str, given: tuple) -> None:
-    if not _roots or event not in TOUCHING:
+    if not _roots or event not in TOUCHING or threading.get_ident() in _unwatched:
         return
     for path in given[: TOUCHING[event]]:
         if not isinstance(path, str | bytes | os.PathLike):
@@ -45,13 +47,16 @@ _LIBRARIES = tuple(os.path.realpath(sysconfig.get_paths()[name]) for name in ("s
 
 
 @contextmanager
-def kept_inside(*roots: Path) -> Iterator[list[str]]:
-    """Gives the list of what is touched outside of `roots` and is no code, as it grows."""
+def kept_inside(*roots: Path, others_only: bool = False) -> Iterator[list[str]]:
+    """Gives the list of what is touched outside of `roots` and is no code, as it grows; with `others_only` by
+    other threads than the one that calls this.
+    """
     if not _hooked:
         sys.addaudithook(_look)  # which can't be taken out again
         _hooked.append(True)
     _outside.clear()
     _roots[:] = [os.path.realpath(root) for root in roots]
+    _unwatched[:] = [threading.get_ident()] if others_only else []
     try:
         yield _outside
     finally:

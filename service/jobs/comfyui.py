@@ -33,6 +33,8 @@ EACH = 0.5
 """Seconds between two looks at what a run has on disk."""
 PATIENCE = 30.0
 """Seconds in which ComfyUI must have stopped a job that is cancelled; then its process is ended."""
+REMEMBERED = 50
+"""How many ended prompts ComfyUI may remember: to drop each by itself costs as much as to run a small one."""
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -115,6 +117,8 @@ class Worker:
         self.url = ""
         self.starts = 0
         self.answers = False
+        self.ended: list[str] = []
+        """Prompts that ComfyUI still remembers."""
         self.forgetting: asyncio.Task | None = None
         self.session: aiohttp.ClientSession | None = None
         self.socket: aiohttp.ClientWebSocketResponse | None = None
@@ -261,13 +265,16 @@ class Worker:
                 message = f"{data['node_type']}: {data['exception_message'].strip()}"
                 raise NotDone(message, node=str(data["node_id"]), kind=data["node_type"])
         await self.look_once(told, iteration)
-        self.forgetting = asyncio.create_task(self.forget(prompt))
+        self.ended.append(prompt)
+        if len(self.ended) >= REMEMBERED:
+            self.forgetting = asyncio.create_task(self.forget())
         return entry["outputs"]
 
-    async def forget(self, prompt: str) -> None:
-        """Has ComfyUI drop what it remembers of a prompt: thousands of them would fill its memory."""
+    async def forget(self) -> None:
+        """Has ComfyUI drop what it remembers of prompts: thousands of them would fill its memory."""
+        ended, self.ended = self.ended, []
         with contextlib.suppress(Died):
-            await self.ask("POST", "/history", {"delete": [prompt]})
+            await self.ask("POST", "/history", {"delete": ended})
 
     async def connect(self) -> None:
         """Opens the websocket, unless it is open: one for all jobs, for it takes longer than a small job.
