@@ -73,9 +73,12 @@ def measure_cost() -> None:
             job = service.client.submit(mine)["id"]
             service.client.ask("GET", f"/api/v2/jobs/{job}/events")  # until it has ended
             over.append(time.perf_counter() - begun)
-    cost = statistics.median(over) - statistics.median(direct)
-    alone = statistics.median(direct)
-    print(f"a job: {alone * 1e3:.1f} ms directly, {cost * 1e3:+.1f} ms over the service", flush=True)
+    for name, part in (("median", 5), ("fastest tenth", 1)):  # other work on the machine tells less in that
+        alone, with_door = (statistics.quantiles(each, n=10)[part - 1] for each in (direct, over))
+        cost = with_door - alone
+        print(
+            f"a job, {name}: {alone * 1e3:.1f} ms directly, {cost * 1e3:+.1f} ms over the service", flush=True
+        )
 
 
 def measure_events_and_cancel() -> None:

@@ -82,18 +82,14 @@ class Killer(threading.Thread):
             self.service.kill()
             self.service.start()
             return True
+        if not (hosts := [*comfyuis(self.service.data).values()]):
+            return False
+        host = self.chance.choice(hosts)
+        {"host": host, **dict(zip(("actor", "raylet"), host.parents(), strict=False))}[what].kill()
         if what == "raylet":
             assert self.cluster
-            node = self.chance.choice([node for node in self.cluster.nodes[1:] if node.poll() is None])
-            self.cluster.raylet(node).kill()
-            node.wait()
             self.cluster.add(1)
-            return True
-        hosts = comfyuis(self.service.data)
-        if hosts:
-            host = self.chance.choice(hosts)
-            (host.parents()[0] if what == "actor" else host).kill()
-        return bool(hosts)
+        return True
 
 
 def is_doubled(job: dict[str, Any]) -> bool:

@@ -28,6 +28,7 @@ from .table import RowResult, write_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 URL = "http://127.0.0.1:8190"
+START = [sys.executable, str(ROOT / "run.py"), "service"]
 AHEAD = 200
 """How many jobs wait at most: so many that no worker is idle, so few that others get their turn."""
 LOOKED_AT = 16
@@ -179,7 +180,7 @@ def service(url: str | None, token: str | None) -> Iterator[Client]:
         yield client
         return
     print("Starting a service; `python run.py service` keeps one running.", flush=True)
-    process = subprocess.Popen([sys.executable, str(ROOT / "run.py"), "service"], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(START, stderr=subprocess.DEVNULL)
     try:
         while True:
             if process.poll() is not None:

@@ -54,18 +54,12 @@ class Cluster:
 
     def add(self, cpus: int) -> None:
         """Starts a node with room for `cpus` workers; again where a busy machine outlasts Ray's patience."""
+        number = len(self.nodes)  # 0 is the head, however often it is tried
         for _ in range(10):
-            number = len(self.nodes)
-            self.nodes.append(two_nodes.start(self.folder, number, self.first, cpus))
-            if two_nodes.is_up(self.folder, number, self.nodes[-1]):
+            self.nodes[number:] = [two_nodes.start(self.folder, number, self.first, cpus)]
+            if two_nodes.is_up(self.folder, number, self.nodes[number]):
                 return
         raise AssertionError((self.folder / f"node{number}.log").read_text("utf-8", "replace"))
-
-    def raylet(self, node: subprocess.Popen) -> psutil.Process:
-        """The raylet of a node."""
-        found = two_nodes.raylet_of(node)
-        assert found is not None
-        return psutil.Process(found)
 
     def processes(self) -> list[psutil.Process]:
         """All that runs in this cluster or has joined it: Ray's own, actors, ComfyUIs, a door."""
@@ -93,11 +87,14 @@ class Cluster:
             psutil.wait_procs(left, 10)
 
 
-def comfyuis(data: Path) -> list[psutil.Process]:
-    """The ComfyUIs that work on a data folder, wherever they are; a parent is an actor, or the door."""
-    found = []
+def comfyuis(data: Path) -> dict[str, psutil.Process]:
+    """The ComfyUIs that work on a data folder, wherever they are, by their workers' names.
+
+    The parent of each is the door, or its actor, whose parent is the raylet.
+    """
+    found = {}
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if str(data / "output") in words and "--listen" in words:
-            found.append(process)
+        if str(data / "output") in words and "--temp-directory" in words:
+            found[Path(words[words.index("--temp-directory") + 1]).name] = process
     return found

@@ -1,6 +1,7 @@
-"""Workers on a real Ray cluster of two nodes: a job outlives its actor, its node and the door."""
+"""Workers on a real Ray cluster of three nodes: a job outlives its actor, its node and the door."""
 
 import itertools
+import json
 import subprocess
 import sys
 import time
@@ -51,30 +52,35 @@ class Loop:
             if job["status"] == "running" and job["attempt"] == attempt and self.finished() >= attempt:
                 break
             time.sleep(0.01)
-        (host,) = comfyuis(self.service.data)
+        host = comfyuis(self.service.data)[self.worker(attempt)]
         host.suspend()
         if self.service.client.get(self.job)["status"] in ENDED or self.finished() == 6:
             host.resume()
             return None
         return host
 
+    def worker(self, attempt):
+        """The name of the worker that an attempt runs on, from the door's log."""
+        lines = (self.service.data / "door.log").read_text("utf-8").splitlines()
+        told = [json.loads(line) for line in lines if line.startswith("{")]  # Ray writes there too
+        runs = [each for each in told if each.get("job") == self.job and each["event"] == "job is running"]
+        return {each["attempt"]: each["worker"] for each in runs}[attempt]
 
-def killed(service, cluster, steps):
+
+def killed(service, steps):
     """A job through all kills, at the end; None where it was too fast to be killed in its middle."""
     loop = Loop(service, steps)
     for attempt, what in enumerate(KILLS, 1):
         if (host := loop.held(attempt)) is None:
             return None
-        if what == "actor":
-            host.parent().kill()
-        elif what == "raylet":
-            cluster.raylet(cluster.nodes[-1]).kill()
-            cluster.add(1)
-        else:
-            service.kill()
-        host.wait(60)  # whoever is killed takes the ComfyUI along
+        actor, raylet = host.parents()[:2]
+        assert raylet.name() == "raylet"
         if what == "door":
-            service.start()
+            service.kill()
+        else:
+            {"actor": actor, "raylet": raylet}[what].kill()
+        host.wait(60)  # whoever is killed takes the ComfyUI along
+    service.start()
     end = service.client.wait(loop.job)
     assert loop.finished() == 6
     return end
@@ -85,11 +91,14 @@ def test_a_job_goes_on_when_its_actor_is_killed_its_node_and_its_door(tmp_path):
     (tmp_path / "data").mkdir()
     with Cluster(tmp_path) as cluster:
         cluster.add(1)
+        cluster.add(1)
         more = ("--ray", f"127.0.0.1:{cluster.first}")
         with Service(
-            tmp_path / "data", more=more, python=str(PYTHON), environment=cluster.environment
+            tmp_path / "data", 2, more=more, python=str(PYTHON), environment=cluster.environment
         ) as service:
-            tries = (killed(service, cluster, 20 * 4**n) for n in itertools.count())
+            while b"isi_workers_ready 2" not in service.client.ask("GET", "/metrics"):
+                time.sleep(0.1)
+            tries = (killed(service, 20 * 4**n) for n in itertools.count())
             end = next(each for each in tries if each is not None)
             assert (end["status"], end["attempt"]) == ("succeeded", len(KILLS) + 1)
             assert sorted(made(service, end)) == [1, 2, 3, 4, 5, 6]

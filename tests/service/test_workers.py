@@ -1,26 +1,48 @@
 """Jobs on real ComfyUIs: the host's own pictures, whoever is killed while they are made."""
 
+import asyncio
+import csv
 import io
 import json
 import sys
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 
+import aiohttp
 import numpy as np
 import psutil
 import pytest
-from isi.service.client.client import ServiceError
+from isi.service.client import batch
+from isi.service.client.client import Client, ServiceError
+from isi.service.jobs.comfyui import Comfy, Worker
+from isi.service.jobs.graphs import for_attempt
+from isi.service.jobs.store import JobStore
 from isi.tools.client import execute
 from isi.tools.server import Server
 from PIL import Image
 
+from ..conftest import ROOT
+from .cluster import comfyuis
 from .running import THREADS, Service, graph
 
 GROUPS = "red; blue; green; yellow; purple; orange"
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory):
+def service(direct, tmp_path_factory):
     with Service(tmp_path_factory.mktemp("service"), more=("--steps", "250")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def direct(tmp_path_factory):
+    """A ComfyUI that no service stands before. It starts beside the service's: starts take longest here."""
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        for name, count in THREADS.items():
+            patch.setenv(name, count)
+        start = pool.submit(Server(tmp_path_factory.mktemp("direct")).__enter__)
+        yield start
+        start.result().stop()
 
 
 def pixels(data: bytes) -> np.ndarray:
@@ -34,60 +56,17 @@ def made(service, job: dict) -> dict[int, dict]:
     return {output["isi"]["iteration"]: output for output in found}
 
 
-def after(service, job: dict, count: int) -> None:
+def after(service, job: str, count: int) -> None:
     """Waits until a job has made `count` outputs."""
-    for _ in service.client.follow(job["id"], 0.05):
+    for _ in service.client.follow(job, 0.05):
         count -= 1
         if not count:
             return
 
 
-def test_a_job_outlives_its_host_and_its_door_and_makes_the_hosts_own_pictures(
-    service, tmp_path, monkeypatch
-):
-    wanted = graph(GROUPS)
-    job = service.client.submit(wanted, "once")
-    after(service, job, 2)
-    service.hosts()[0].kill()
-    after(service, job, 4)
-    hosts = service.hosts()
-    service.kill()
-    for host in hosts:
-        host.wait(10)  # the door takes its workers along
-    service.start()
-    assert service.client.submit(wanted, "once")["id"] == job["id"]
-    end = service.client.wait(job["id"])
-    assert (end["status"], end["attempt"]) == ("succeeded", 3)
-    assert sorted(made(service, end)) == [1, 2, 3, 4, 5, 6]
-    assert [output["name"] for output in end["outputs"] if output["node_id"] == "save"] == ["made_00001_.png"]
-    lines = [json.loads(line) for line in (service.data / "door.log").read_text().splitlines()]
-    told = [
-        (line["event"], line["attempt"], line["worker"]) for line in lines if line.get("job") == job["id"]
-    ]
-    assert [each for each in told if each[0] == "job is running"] == [
-        ("job is running", n, "w0") for n in (1, 2, 3)
-    ]
-    assert ("worker died", 1, "w0") in told and told[-1] == ("job has ended", 3, "w0")
-
-    seen = []
-    for name, count in THREADS.items():
-        monkeypatch.setenv(name, count)
-    with Server(tmp_path / "alone") as server:
-        execute(
-            server.url, wanted, lambda kind, data: kind == "isi.iteration" and seen.append(data["picture"])
-        )
-        for number, picture in enumerate(seen, 1):
-            place = tmp_path / "alone" / "output" / picture["subfolder"] / picture["filename"]
-            ours = service.client.ask("GET", f"/api/v2/assets/{made(service, end)[number]['id']}/content")
-            assert (pixels(ours) == pixels(place.read_bytes())).all()
-
-    again = service.client.wait(service.client.submit(wanted)["id"])
-    assert all(output["isi"]["reused"] is not False for output in made(service, again).values())
-
-
 def test_a_running_job_is_cancelled_in_the_middle_and_the_next_one_runs(service):
     long = service.client.submit(graph("red *200", seed=99, steps=20))
-    after(service, long, 1)
+    after(service, long["id"], 1)
     next_one = service.client.submit(graph("red"))
     host = service.hosts()[0].pid
     service.client.cancel(long["id"])
@@ -168,3 +147,95 @@ def test_a_picture_and_a_script_are_enough(service, tmp_path):
     service.client.download(outputs[2], tmp_path / "made.png")
     red, green, blue = pixels((tmp_path / "made.png").read_bytes()).reshape(-1, 3).mean(0)
     assert red > 200 and green < 60 and blue < 60
+
+
+@pytest.mark.parametrize("lost", ["cut", "silent"])
+def test_a_lost_websocket_loses_no_iteration_and_ended_prompts_are_dropped(
+    direct, tmp_path, monkeypatch, lost
+):
+    server, told = direct.result(), []
+    monkeypatch.setattr("isi.service.jobs.comfyui.REMEMBERED", 1)
+    name = str(uuid.uuid4())
+    wanted, runs = for_attempt(graph(GROUPS, seed=len(lost)), name, 1)
+
+    async def scenario():
+        worker = Worker("w0", Comfy(server.comfyui, tmp_path))
+        worker.process, worker.url = server.process, server.url
+
+        def tell(kind, data):
+            if kind == "iteration":
+                picture = data["picture"]
+                told.append((server.base / "output" / picture["subfolder"] / picture["filename"]).is_file())
+                if len(told) == 1:
+                    worker.reader.cancel() if lost == "silent" else asyncio.create_task(worker.socket.close())
+
+        async with aiohttp.ClientSession() as worker.session:
+            outputs = await worker.run(name, wanted, runs, tell, asyncio.Event())
+            await worker.forgetting
+            remembered = await worker.ask("GET", "/history")
+            await worker.hang_up()
+        return outputs, remembered
+
+    outputs, remembered = asyncio.run(scenario())
+    assert told == [True] * 6 and len(outputs["save"]["images"]) == 1
+    assert name not in remembered
+
+
+def test_a_job_outlives_its_host_and_its_door_and_a_batch_starts_the_next(
+    direct, service, tmp_path, monkeypatch
+):
+    """The pictures are those that ComfyUI makes by itself. The last test here: it kills the service."""
+    wanted = graph(GROUPS, steps=20)
+    job = service.client.submit(wanted)["id"]
+    after(service, job, 2)
+    service.hosts()[0].kill()
+    after(service, job, 4)
+    hosts = service.hosts()
+    service.kill()
+    for host in hosts:
+        host.wait(10)  # the door takes its workers along
+    lines = [json.loads(line) for line in (service.data / "door.log").read_text().splitlines()]
+    told = [(line["event"], line["attempt"], line["worker"]) for line in lines if line.get("job") == job]
+    assert told == [("job is running", 1, "w0"), ("worker died", 1, "w0"), ("job is running", 2, "w0")]
+
+    # `run.py service` as a batch starts it, but for this folder and with nothing to install.
+    code = f"import sys; from pathlib import Path; sys.path.insert(0, {str(ROOT)!r}); import run\n"
+    code += f"run.set_up = lambda *_: Path({service.comfyui!r})\n"
+    code += "run.install_service = lambda _: sys.executable\n"
+    code += "run.PYTHON = sys.executable; sys.exit(run.main())"
+    options = ["--cpu", "--port", str(service.port), "--data", str(service.data)]
+    monkeypatch.setattr(batch, "START", [sys.executable, "-c", code, "service", *options])
+    monkeypatch.setattr(batch, "URL", service.client.url)
+    (tmp_path / "graph.json").write_text(json.dumps(wanted))
+    assert batch.main([str(tmp_path / "graph.json"), "--out", str(tmp_path / "out")]) == 0
+    left = comfyuis(service.data)
+    for host in left.values():
+        host.parents()[0].kill()
+    assert not left
+    with pytest.raises(ServiceError):
+        Client(service.client.url, patience=0).get(job)
+
+    store = JobStore(service.data / "jobs.sqlite")  # nobody has it open any more
+    (row,) = csv.DictReader((tmp_path / "out" / "results.csv").open(encoding="utf-8-sig"))
+    ends = [store.job(name) for name in (job, row["job"])]
+    assert [(end["status"], end["attempt"]) for end in ends] == [("succeeded", 3), ("succeeded", 1)]
+    outputs = [[(each["node"], each["place"], json.loads(each["about"] or "null")) for each in
+                store.outputs(end["id"])] for end in ends]  # fmt: skip
+    store.close()
+    made_of = [{about["iteration"]: place for _, place, about in each if about} for each in outputs]
+    assert [sorted(each) for each in made_of] == [[1, 2, 3, 4, 5, 6]] * 2
+    assert sum(bool(about) for each in outputs for _, _, about in each) == 12
+    assert all(about["reused"] is not False for _, _, about in outputs[1] if about)
+
+    seen = []
+    execute(
+        direct.result().url,
+        wanted,
+        lambda kind, data: kind == "isi.iteration" and seen.append(data["picture"]),
+    )
+    for number, picture in enumerate(seen, 1):
+        place = direct.result().base / "output" / picture["subfolder"] / picture["filename"]
+        assert (pixels((service.data / made_of[0][number]).read_bytes()) == pixels(place.read_bytes())).all()
+    (saved,) = [place for node, place, _ in outputs[0] if node == "save"]
+    fetched = (tmp_path / "out" / row["pictures"]).read_bytes()
+    assert len(seen) == 6 and (pixels(fetched) == pixels((service.data / saved).read_bytes())).all()
