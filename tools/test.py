@@ -1,5 +1,8 @@
 """`python run.py test`: the gates, then the tiers of tests, then one line that sums them up.
 
+Tiers go in two lanes at once: tests on ComfyUI keep one core busy, and tests in a browser mostly wait. What a
+tier says is printed whole when it has ended.
+
 With `--release` English no longer stands in for Chinese and Korean. In continuous integration (`CI=true`)
 browser tests that cover each widget run on the newest page too.
 """
@@ -11,8 +14,10 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
@@ -28,25 +33,39 @@ GATES = {
     "pyright": ["pyright"],
 }
 BROWSER = "tests/e2e"
-TIERS = {name: [name] for name in ("tests/core", "tests/js", "tests/host", "tests/service", BROWSER)}
 NEWEST = f"{BROWSER} on page {NEWEST_PAGE}"
+LANES = [["tests/core", "tests/host"], ["tests/js", "tests/service", BROWSER]]
 if os.environ.get("CI"):
-    TIERS[NEWEST] = [BROWSER, "-m", "newest"]
+    LANES[1].append(NEWEST)
 # Results are bit-equal only at one thread count.
 THREADS = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+PRINTING = threading.Lock()
+
+
+def say(text: bytes) -> None:
+    with PRINTING:
+        sys.stdout.buffer.write(text)
+        sys.stdout.flush()
 
 
 def run(name: str, command: list[str], **more: str) -> int:
-    """Runs `python -m command` in the repository, with its name before and its time after."""
-    print(f"\n== {name}", flush=True)
+    """Runs `python -m command` in the repository.
+
+    How far it is is said meanwhile, and all that it said at its end, in one piece, with its time.
+    """
     begun = time.monotonic()
     environment = {**os.environ, **THREADS, "PYTHONUTF8": "1", **more}
-    code = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment).returncode
-    print(
-        f"== {name}: {'ok' if code == 0 else f'failed ({code})'}, {time.monotonic() - begun:.0f} s",
-        flush=True,
-    )
-    return code
+    words, said = [sys.executable, "-m", *command], []
+    to_us = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(words, cwd=ROOT, env=environment, **to_us) as process:
+        for line in process.stdout or ():
+            said.append(line)
+            if far := re.search(rb"\[ *\d+%\]$", line.rstrip()):
+                say(name.encode() + b" " + far[0] + b"\n")
+    ended = "ok" if process.returncode == 0 else f"failed ({process.returncode})"
+    end = f"== {name}: {ended}, {time.monotonic() - begun:.0f} s\n"
+    say(b"".join([f"\n== {name}\n".encode(), *said, end.encode()]))
+    return process.returncode
 
 
 def counts(report: Path) -> tuple[int, int, int]:
@@ -72,32 +91,44 @@ def warn_without_browser() -> None:
             print(browser.how_to_get_one(), flush=True)
 
 
+def run_tier(tier: str, folder: Path) -> tuple[int, int, int, int]:
+    """Passed, failed, skipped of a tier, and how many of the passed did so at the second try."""
+    name = re.sub(r"\W", "-", tier)
+    report = folder / f"{name}.xml"
+    # Which failed last is of this tier alone: the other lane writes its own meanwhile.
+    which = ["--quiet", f"--junitxml={report}", "-o", f"cache_dir={folder / name}"]
+    which += [BROWSER, "-m", "newest"] if tier == NEWEST else [tier]
+    more = {"ISI_PAGE": str(HOSTS / f"page-{NEWEST_PAGE}")} if tier == NEWEST else {}
+    code = run(tier, ["pytest", *which], **more)
+    passed, failed, skipped = counts(report)
+    if code and not failed:
+        return passed, 1, skipped, 0  # the process died after its tests, or found none
+    # A page may draw a moment later than a test waits for: that is tried once more, and said.
+    if BROWSER not in which or code != 1:
+        return passed, failed, skipped, 0
+    report.unlink()
+    run(f"{tier}, what failed", ["pytest", *which, "--last-failed"], **more)
+    still = counts(report)[1]
+    return passed + failed - still, still, skipped, failed - still
+
+
 def main() -> int:
     if "--release" in sys.argv[1:]:
         os.environ["ISI_RELEASE"] = "1"
     warn_without_browser()
     failed_gates = sum(run(name, command) != 0 for name, command in GATES.items())
-    totals, wobbled = [len(GATES) - failed_gates, failed_gates, 0], 0
-    with tempfile.TemporaryDirectory() as folder:
-        for tier, which in TIERS.items():
-            report = Path(folder, re.sub(r"\W", "-", tier) + ".xml")
-            more = {"ISI_PAGE": str(HOSTS / f"page-{NEWEST_PAGE}")} if tier == NEWEST else {}
-            code = run(tier, ["pytest", *which, "--quiet", f"--junitxml={report}"], **more)
-            tally = counts(report)
-            if code and not tally[1]:
-                tally = (tally[0], 1, tally[2])  # the process died after its tests, or found none
-            # A page may draw a moment later than a test waits for: that is tried once more, and said.
-            if BROWSER in which and code == 1:
-                report.unlink()
-                again = ["pytest", *which, "--quiet", "--last-failed", f"--junitxml={report}"]
-                run(f"{tier}, what failed", again, **more)
-                still = counts(report)[1]
-                wobbled = tally[1] - still
-                tally = (tally[0] + wobbled, still, tally[2])
+    totals = [len(GATES) - failed_gates, failed_gates, 0, 0]
+    print(f"\nNow {', beside '.join(' then '.join(lane) for lane in LANES)}", flush=True)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(LANES)) as lanes:
+        walks = [
+            lanes.submit(lambda lane=lane: [run_tier(tier, Path(folder)) for tier in lane]) for lane in LANES
+        ]
+        for tally in (tally for walk in walks for tally in walk.result()):
             totals = [a + b for a, b in zip(totals, tally, strict=True)]
+    passed, failed, skipped, wobbled = totals
     second = f" ({wobbled} at the second try)" if wobbled else ""
-    print(f"\n{totals[0]} passed{second}, {totals[1]} failed, {totals[2]} skipped")
-    return 1 if totals[1] else 0
+    print(f"\n{passed} passed{second}, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
