@@ -24,7 +24,7 @@ def main() -> None:
     models, all_kills = (tiny_model(), tiny_clip(), tiny_vae()), int(os.environ.get("ISI_KILLS", 200))
     for aimed, count in ((False, all_kills), (True, all_kills // 4)):
         folder = Path(tempfile.mkdtemp(prefix="isi-kills-"))
-        again = kill_and_go_on(host, *models, picture, count, folder, aimed)
+        again = kill_and_go_on(host, *models, picture, count, folder, aimed, steps=20)
         for redone, times in sorted(again.items()):
             where = "writes" if aimed else "moments"
             print(f"iterations made again: {redone} in {times} of {count} kills at {where}", flush=True)

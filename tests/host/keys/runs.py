@@ -47,8 +47,9 @@ def by_hand(graph: dict[str, dict], parts: dict[str, list]) -> dict[str, dict]:
     }
 
 
-def report(host: Host, out: Path) -> None:
-    """Writes how often the sampler ran behind each node: for a whole graph, and after an edit of its end."""
+def report(host: Host, out: Path, edit: bool) -> None:
+    """Writes how often the sampler ran behind each node: for a whole graph and, with `edit`, after an edit of
+    its end."""
     import comfy.sample
     import folder_paths
 
@@ -87,9 +88,17 @@ def report(host: Host, out: Path) -> None:
     for name, carrier in names.items():
         found["whole"][name] = run(name, carrier, "a red circle; a blue square")
     for name, carrier in names.items():
-        if found["whole"][name] is not None:
+        if edit and found["whole"][name] is not None:
             found["edited"][name] = run(name, carrier, "a red circle; a green square")
     out.write_text(json.dumps(found), "utf-8")
+
+
+def edited(host: Host, out: Path) -> None:
+    report(host, out, edit=True)
+
+
+def again(host: Host, out: Path) -> None:
+    report(host, out, edit=False)
 
 
 def kinds(host: Host, out: Path) -> None:

@@ -107,7 +107,7 @@ def test_a_new_process_reuses_every_embedded_kind(tmp_path):
 @pytest.mark.timeout(900)
 def test_through_iterate_nothing_is_made_twice(tmp_path):
     """All nodes on one loaded model, then each with another last group, then all again in a new process."""
-    first, second = process(tmp_path, "report"), process(tmp_path, "report")
+    first, second = process(tmp_path, "edited"), process(tmp_path, "again")
     ran = {name: calls for name, calls in first["edited"].items() if calls is not None}
     assert len(ran) >= 40, first["errors"]
     assert first["refused"] == [], "ISI Iterate refuses what KSampler takes"

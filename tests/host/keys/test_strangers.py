@@ -170,8 +170,7 @@ import json, sys; sys.path[:0] = [{root!r}]
 from pathlib import Path
 from tests.host.harness import Host
 host = Host(Path({base!r}))
-import folder_paths, nodes, torch
-{before}
+import nodes
 host.loop.run_until_complete(nodes.load_custom_node({pack!r}))
 import comfy.sample
 from tests.host.keys.runs import loop
@@ -183,13 +182,13 @@ Path({base!r}, "reused.json").write_text(json.dumps(reused))
 """
 
 
-def another_process(tmp_path: Path, name: str, before: str = "", root: Path = ROOT, **environment) -> list:
+def another_process(tmp_path: Path, name: str, root: Path = ROOT, **environment) -> list:
     """Which of two steps a new process reuses: its own folders, one store for all of them."""
     base = tmp_path / name
     pack = base / "custom_nodes" / f"pack of {name}"
     pack.mkdir(parents=True)
     shutil.copy(HERE / "made_up_pack.py", pack / "__init__.py")
-    code = CODE.format(root=str(root), base=str(base), pack=str(pack), before=before)
+    code = CODE.format(root=str(root), base=str(base), pack=str(pack))
     shared = {"ISI_HOME": str(tmp_path / "shared"), "OMP_NUM_THREADS": "2"}
     ended = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | shared | environment
@@ -200,25 +199,50 @@ def another_process(tmp_path: Path, name: str, before: str = "", root: Path = RO
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_processes_at_other_paths_share_and_other_machines_do_not(tmp_path):
+def test_processes_at_other_paths_share(tmp_path):
     assert another_process(tmp_path, "first") == [False, False]
     assert another_process(tmp_path, "other folders") == [True, True]
     elsewhere = tmp_path / "a copy of us"
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "workflows", "docs", "js", "bench")
+    ignored = shutil.ignore_patterns(".*", "workflows", "docs", "js", "bench")
     shutil.copytree(ROOT, elsewhere, ignore=ignored)
     (elsewhere / "js").mkdir()
-    shutil.copytree(
-        HOST, tmp_path / "a copy of ComfyUI", ignore=shutil.ignore_patterns(".git", "__pycache__")
-    )
+    shutil.copytree(HOST, tmp_path / "a copy of ComfyUI", ignore=shutil.ignore_patterns(".git"))
     host = str(tmp_path / "a copy of ComfyUI")
     assert another_process(tmp_path, "copies", root=elsewhere, COMFYUI_PATH=host) == [True, True]
-    assert another_process(tmp_path, "threads", "torch.set_num_threads(1)") == [False, False]
-    switch = "import comfy.ldm.modules.attention as a; a.optimized_attention = a.attention_basic"
-    assert another_process(tmp_path, "attention", switch) == [False, False]
-    switch = "import comfy.cli_args; comfy.cli_args.args.fast = {'fp16_accumulation'}"
-    assert another_process(tmp_path, "fast", switch) == [False, False]
-    switch = "torch.backends.cpu.get_cpu_capability = lambda: 'another'"
-    assert another_process(tmp_path, "device", switch) == [False, False]
+
+
+def other_threads(monkeypatch):
+    torch.set_num_threads(torch.get_num_threads() + 1)
+
+
+def other_attention(monkeypatch):
+    import comfy.ldm.modules.attention as attention
+
+    monkeypatch.setattr(attention, "optimized_attention", attention.attention_basic)
+
+
+def fast(monkeypatch):
+    import comfy.cli_args
+
+    monkeypatch.setattr(comfy.cli_args.args, "fast", {"fp16_accumulation"})
+
+
+def other_processor(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another")
+
+
+@pytest.mark.parametrize("switch", [other_threads, other_attention, fast, other_processor])
+def test_what_gives_other_bits_shares_nothing(sampled, monkeypatch, switch):
+    patch, script = node("MadeUp_Patch", way="by_closure", setting=0.2), f"{switch.__name__}; b"
+    threads = torch.get_num_threads()
+    assert sampled(patch, script) == 2
+    try:
+        with monkeypatch.context() as other:
+            switch(other)
+            assert sampled(patch, script) == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert sampled(patch, script) == 0
 
 
 def test_a_run_says_why_it_was_made_again(host, sampled):

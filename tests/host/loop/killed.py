@@ -1,5 +1,4 @@
-"""A run of 20 steps on a patched model with a ControlNet, killed at random moments or in its writes, and gone
-on with."""
+"""A run on a patched model with a ControlNet, killed at random moments or in its writes, and gone on with."""
 
 from __future__ import annotations
 
@@ -20,8 +19,6 @@ from safetensors.torch import save_file
 from ...forks import Child
 from .. import harness
 from ..tiny import tiny_control_net
-
-STEPS = 20
 
 
 def lora(model, path: Path) -> None:
@@ -71,7 +68,7 @@ def count_writes(what: str, stop: int) -> Counter[str]:
 
 
 def kill_and_go_on(
-    host, model, clip, vae, picture, trials: int, folder: Path, aimed: bool = False
+    host, model, clip, vae, picture, trials: int, folder: Path, aimed: bool, steps: int
 ) -> Counter[int]:
     """How often how many iterations were made again after a kill; holds that the bits are the same.
 
@@ -95,7 +92,7 @@ def kill_and_go_on(
         "start_percent": 0.0,
         "end_percent": 1.0,
     }
-    script = {"script": "; ".join(f"p{k}" for k in range(STEPS)), "steps": 2, "cfg": 2.0, "denoise": 0.5}
+    script = {"script": "; ".join(f"p{k}" for k in range(steps)), "steps": 2, "cfg": 2.0, "denoise": 0.5}
     script |= {"final_denoise": 0.5, "curve": "constant", "seed": 3, "seed_mode": "increment"}
     lora_inputs = {"model": ["model", 0], "lora_name": "killed.safetensors", "strength_model": 0.7}
     prompt = {name: {"class_type": "Test_Value", "inputs": {"name": name}} for name in given} | {
@@ -135,7 +132,7 @@ def kill_and_go_on(
     assert Child(lambda: work(folder / "whole", folder / "whole.log")).wait() == 0
     lasts = time.monotonic() - began
     whole = (folder / "whole.log").read_bytes()
-    assert whole.count(b"x") == STEPS
+    assert whole.count(b"x") == steps
     rng, again = random.Random(trials), Counter()
     writes = json.loads((folder / "whole.writes").read_text())
     for trial in range(trials):
@@ -152,7 +149,7 @@ def kill_and_go_on(
         first = logs[0].read_bytes().count(b"x") if logs[0].exists() else 0
         second = logs[1].read_bytes()
         assert second[-64:] == whole[-64:], f"kill {trial}: other bits"
-        again[first + second.count(b"x") - STEPS] += 1
+        again[first + second.count(b"x") - steps] += 1
         left = [path for path in home.rglob("*.part")] + [*(host.base / "output").rglob("*.part")]
         assert not left, f"kill {trial}: {left}"
     return again
