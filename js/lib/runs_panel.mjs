@@ -87,13 +87,15 @@ export function showRuns(root, lifetime) {
 
   function draw() {
     const held = list.contains(document.activeElement) ? document.activeElement : null;
-    const which = held ? [...held.parentNode.children].indexOf(held) : null; // a row's name, or its menu
+    const which = held && [...held.parentNode.children].indexOf(held); // a row's name, or its menu
+    const row = held?.parentNode.dataset.run;
     const rows = new Map([...list.children].map((row) => [row.dataset.run, row]));
     const made = runs.map((run) => {
-      const row = rows.get(run.name);
-      return row?.dataset.state === JSON.stringify(run) ? row : rowOf(run);
+      const there = rows.get(run.name);
+      return there?.dataset.state === JSON.stringify(run) ? there : rowOf(run);
     });
     list.replaceChildren(...made);
+    if (held) current = row;
     if (!runs.some(({ name }) => name === current)) current = runs[0]?.name ?? null;
     markCurrent(which);
     watchEnd();

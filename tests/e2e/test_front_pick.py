@@ -102,6 +102,26 @@ def test_mouse_keyboard_and_text_write_the_same_picks(page):
     assert text_of(page) == "x: + 5"
 
 
+def test_a_new_object_stays_chosen_when_what_was_written_before_it_is_seen(page):
+    """The widget is looked at ten times a second: here the look comes after both clicks."""
+    page.load_api(GRAPH, "pick")
+    show(page, "ISI_Pick")
+    node = page.evaluate("() => app.rootGraph.nodes.find(node => node.type === 'ISI_Pick').id")
+    choose(page, node, "picks", "x: + 5 5, + 60 60")
+    last = page.page.locator(".isi-pick-tools").get_by_role("button", name="Undo this object's last mark")
+    expect(last).to_be_enabled()
+    page.evaluate(
+        """([last, fresh]) => {
+          last.click();
+          fresh.click();
+          return new Promise(done => setTimeout(done, 250));
+        }""",
+        [last.element_handle(), page.page.get_by_role("button", name="+ new").element_handle()],
+    )
+    page.page.locator(".isi-pick-stage").press("Enter")
+    expect_picks(page, Pick("x", ((5, 5),)), Pick("object 2", ((50, 50),)))
+
+
 # ISI Pick in the middle of the window, as the workflow has it.
 LOOK = """() => {
   const node = app.rootGraph.nodes.find(each => each.type === "ISI_Pick");

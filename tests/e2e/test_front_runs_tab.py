@@ -116,6 +116,20 @@ def test_keys_alone_open_a_run_and_come_back_to_its_row(page, tab):
     expect(rows(tab).nth(1)).to_be_focused()
 
 
+@pytest.mark.parametrize("button", ["isi-runs-open", "isi-runs-menu"])
+def test_a_list_that_is_drawn_anew_leaves_the_focus_where_it_is(page, tab, button):
+    """Also on a button that was focused by a click, of a row that Tab does not go to."""
+    search(tab, f"{page.way} 4")
+    expect(rows(tab).first).to_contain_text(f"{page.way} 44")
+    focused = tab.locator(f".isi-runs-row[data-run='{page.way} 42'] .{button}")
+    focused.focus()
+    page.evaluate("run => document.querySelector(`[data-run='${run}']`).dataset.state = ''", f"{page.way} 42")
+    with page.page.expect_response("**/isi/runs?*"):
+        page.evaluate("() => app.api.dispatchCustomEvent('execution_success', {})")
+    expect(tab.locator(".isi-runs-row[data-state='']")).to_have_count(0)  # the row was made anew
+    expect(focused).to_be_focused()
+
+
 def test_two_iterations_of_two_runs_are_compared(page, tab):
     for name, cell in ((f"{page.way} 01", 1), (f"{page.way} 02", 0)):
         open_run(tab, name)
