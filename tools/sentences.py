@@ -10,6 +10,7 @@ key in js/lib/sentences/zh.json and ko.json, as in gettext: no program has to na
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import string
@@ -183,13 +184,16 @@ def _module_texts(path: Path, name: str) -> Iterator[tuple[int, str]]:
         yield line, template
 
 
-def _texts() -> Iterator[tuple[str, str]]:
+@functools.cache
+def _texts() -> list[tuple[str, str]]:
     """Every text of our Python, `(template, "file:line")`."""
+    found = []
     for room in ROOMS:
         for path in sorted((ROOT / room).rglob("*.py")):
             name = path.relative_to(ROOT).as_posix()
             if not name.startswith(UNSAID_FILES):
-                yield from ((template, f"{name}:{line}") for line, template in _module_texts(path, name))
+                found += [(template, f"{name}:{line}") for line, template in _module_texts(path, name)]
+    return found
 
 
 def all_texts() -> set[str]:

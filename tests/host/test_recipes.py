@@ -20,7 +20,7 @@ LINKED = (".venv", ".host", "assets", "workflows")
 def copy(tmp_path) -> Path:
     """The repository as a newcomer has it; what is large and only read is linked."""
     root = tmp_path / "isi-nodes"
-    left_out = shutil.ignore_patterns(".*", "__pycache__", *LINKED)
+    left_out = shutil.ignore_patterns(".*", *LINKED)
     shutil.copytree(ROOT, root, ignore=left_out)
     for name in LINKED:
         (root / name).symlink_to((ROOT / name).resolve(), target_is_directory=True)
