@@ -80,8 +80,9 @@ def rightwards(layers: Layers) -> Tensor:
 
 
 def clothes(layers: Layers) -> Tensor:
-    """What the person wears, painted over with a little room round it."""
-    return functional.max_pool2d((layers.masks[1:2] > 0).float(), 9, 1, 4)[0]
+    """What the person wears, and no room round it: a strip narrower than a latent cell (8 pixels) can't be
+    painted as background."""
+    return (layers.masks[1] > 0).float()
 
 
 MASKED: dict[str, tuple[Scene, int, Callable[[Layers], Tensor]]] = {
