@@ -4,6 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..host import routes
 from ..host.loop.scratch import know_devices
+from ..host.models.mini import know_files
 from . import (
     choosing,
     colour,
@@ -69,6 +70,7 @@ class IsiExtension(ComfyExtension):
     async def on_load(self) -> None:
         routes.register()
         know_devices()
+        know_files()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [guarded(node) for family in FAMILIES for node in family.NODES]

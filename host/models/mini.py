@@ -18,6 +18,7 @@ import comfy.model_patcher
 import comfy.sd
 import comfy.sd1_clip
 import comfy.supported_models
+import folder_paths
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -84,6 +85,12 @@ class MiniX4(comfy.supported_models.SD_X4Upscaler):
 SUPPORTED = {"instruct-pix2pix": MiniInstructPix2Pix, "upscale-x4": MiniX4}
 
 
+def know_files() -> None:
+    """Lets the host's prompts and its Load Hypernetwork find the embedding and the hypernetwork in ASSETS."""
+    for folder in ("embeddings", "hypernetworks"):
+        folder_paths.add_model_folder_path(folder, str(ASSETS / folder))
+
+
 def widen_norms(module: nn.Module, channels: int = 8) -> None:
     """Normalises over groups of `channels`. The host's fixed 32 groups would be groups of one or two
     channels at this width, which erases flat colours."""
@@ -110,7 +117,10 @@ def build_clip() -> comfy.sd.CLIP:
         clip = comfy.sd1_clip.SD1ClipModel
         tokenizer = comfy.sd1_clip.SD1Tokenizer
 
-    return comfy.sd.CLIP(Target, model_options={"clip_l_model_config": dict(TEXT), "dtype": torch.float32})
+    options = {"clip_l_model_config": dict(TEXT), "dtype": torch.float32}
+    return comfy.sd.CLIP(
+        Target, embedding_directory=folder_paths.get_folder_paths("embeddings"), model_options=options
+    )
 
 
 def build_vae(weights: dict[str, Tensor], levels: int) -> comfy.sd.VAE:

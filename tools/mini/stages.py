@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 
 from host.models import mini
 
-from . import autoencoder, world
+from . import autoencoder, words, world
 from .autoencoder import PICTURE, SCALES
 from .captions import phrase
 from .denoiser import ALPHA_BAR, ALPHA_BAR_X4, Denoiser, Tokens, freeze_time, start_from_base
@@ -304,8 +304,11 @@ def train(name: str, of: Settings) -> None:
         for each, steps in (FRESH if of.fresh else ONWARD).items():
             train(each, replace(of, steps=steps))
         export(of.work)
+        words.make()
     elif name == "export":
         export(of.work)
+    elif name == words.NAME:
+        words.make()
     elif name.endswith("-decoder"):
         autoencoder.train_decoder(of, name.removesuffix("-decoder"))
     elif name == "text":
