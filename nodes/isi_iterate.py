@@ -18,6 +18,7 @@ from ..core.loop.memory import CARRIES, MEMORY_BLENDS, Memory
 from ..core.loop.schedule import CHOOSING, CURVES, SEED_MODES, make_plan, with_negatives
 from ..core.loop.settle import Settle
 from ..host.choosing.choosing import BLOCKED, choices_stamp, note_node
+from ..host.conditioning.concat_conditioner import with_own_mask
 from ..host.extras import EXTRAS
 from ..host.loop.gallery import check_run_name
 from ..host.loop.noise import Noise
@@ -232,7 +233,7 @@ class Iterate(io.ComfyNode):
         sampler=None, sigmas=None, noise=None, candidates=1, choose="by hand", score=None,
     ) -> io.NodeOutput:  # fmt: skip
         plan = with_negatives(plan, negative, wildcards())
-        models = Models(model, clip, vae, conditioner)
+        models = Models(model, clip, vae, with_own_mask(model, conditioner))
         if not isinstance(noise, Noise | None):
             raise ValueError(
                 f"Expected noise from ISI Noise, but got {type(noise).__name__}, which can't follow the "

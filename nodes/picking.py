@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..core.picking.picks import parse_picks
-from ..core.picking.segment import segment
+from ..core.picking.segment import numbered, segment
 from ..host.loop.run import check_picture
 from ..host.vision.segment_anything import bounding_boxes, check_segmenter, coordinates, segment_with
 from .guard import refusal
@@ -59,6 +59,9 @@ class Pick(io.ComfyNode):
                     "bboxes", is_output_list=True, tooltip="Of each object its box, for SAM3 Detect."
                 ),
                 io.String.Output("report", tooltip="A line an object: how much of the picture it covers."),
+                io.Mask.Output(
+                    "mask", tooltip="All objects together, for ISI Fill or ISI Mask; of a batch one a picture."
+                ),
             ],
         )  # fmt: skip
 
@@ -86,7 +89,7 @@ class Pick(io.ComfyNode):
             check_segmenter(model)
         if not chosen:  # as a detector gives that found nothing
             none = image.new_zeros(1, *image.shape[1:3])
-            return io.NodeOutput(none, [""], [""], [[]], "Nothing is picked.")
+            return io.NodeOutput(none, [""], [""], [[]], "Nothing is picked.", none)
         each = [
             segment_with(model, picture, chosen) if by_model else segment(picture, chosen)
             for picture in image
@@ -97,12 +100,15 @@ class Pick(io.ComfyNode):
             f"{number}. {pick.name}: {mask.mean():.1%}" + ("" if mask.any() else ", nothing found")
             for number, (pick, mask) in enumerate(zip(chosen, masks, strict=True), 1)
         )
+        shown = ui.PreviewImage(numbered(masks[:, 0]), cls=cls)
         return io.NodeOutput(
             masks.flatten(0, 1).to(image),  # its precision, too
             [coordinates(pick.add, *size) for pick in chosen],
             [coordinates(pick.remove, *size) for pick in chosen],
             [bounding_boxes(pick, *size) for pick in chosen],
             report,
+            masks.amax(0).to(image),
+            ui={"isi_pick": [{"picks": picks, "found": shown.values[0]}]},
         )
 
 

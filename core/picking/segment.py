@@ -23,6 +23,8 @@ from .zones import Zones, zones_of
 
 # A picture is worked on at no more than this, its longer side in pixels.
 LONGEST = 768
+# The page is shown what was found at no more than this.
+SHOWN = 512
 # Hues further apart than this in degrees are two; below this length a colour is a grey, which has no hue.
 HUE, GREY = 10.0, 0.06
 # Nor is one stuff what differs by more in lightness; and in Lab, where it goes on behind something else.
@@ -51,6 +53,18 @@ def segment(picture: Tensor, picks: Sequence[Pick]) -> Tensor:
         masks.append(torch.from_numpy(_mask(zones, pick, others)))
     stack = torch.stack(masks).float()[..., None]
     return (resize(stack, height, width)[..., 0] > 0.5).float()
+
+
+def numbered(masks: Tensor) -> Tensor:
+    """Which of `masks` `[N, H, W]` (N up to 255) has each pixel, as a grey picture `[1, h, w, 3]` with a longer
+    side of SHOWN at most: of 255 the number of the object, from 1; the later lies over the earlier, 0 is none.
+    """
+    height, width = masks.shape[1:]
+    step = max(1, -(-max(height, width) // SHOWN))
+    numbers = torch.arange(1, len(masks) + 1).view(-1, 1, 1).to(masks)
+    highest = ((masks[:, ::step, ::step] > 0.5) * numbers).amax(0)
+    # Half a level more: who writes eight bits of it may cut.
+    return ((highest + 0.5 * (highest > 0)) / 255)[None, ..., None].expand(-1, -1, -1, 3)
 
 
 def _small(picture: Tensor) -> Tensor:

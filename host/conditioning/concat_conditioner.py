@@ -8,7 +8,7 @@ from typing import Any
 from ...core.loop.lens import resize
 from ...core.loop.plan import Plan
 from ...core.models.kinds import ModelKind, describe
-from ..loop.moment import Conditioner, Moment, Needs
+from ..loop.moment import Conditioner, Moment, Needs, chain
 from ..models.model_kind import kind_of_model
 from .concat import Sources, check_kind, check_sources, needs_of, prepare
 from .concat_patch import patched, with_concat
@@ -72,3 +72,23 @@ class ConcatConditioner(Conditioner):
             pixels = resize(pixels, *moment.latent["samples"].shape[-2:])
         mask = moment.latent.get("noise_mask") if self.sources.mask is None else self.sources.mask
         return replace(self.sources, image=pixels, mask=mask)
+
+
+class OwnMask(ConcatConditioner):
+    """Gives an inpainting model the picture and the mask of each step that has both: nothing else is asked
+    for, so that it runs where a model without further channels does."""
+
+    def needs(self, model: Any) -> Needs:
+        return replace(super().needs(model), picture=False)
+
+    def condition(self, moment: Moment) -> Moment:
+        known = moment.pixels is not None and "noise_mask" in moment.latent
+        return super().condition(moment) if known else moment
+
+
+def with_own_mask(model: Any, conditioner: Conditioner | None) -> Conditioner | None:
+    """`conditioner`, and after it an OwnMask if the model is an inpainting one that none of them serves."""
+    served = any(isinstance(one, ConcatConditioner) for one in chain(conditioner))
+    if served or kind_of_model(model).kind != "inpaint":
+        return conditioner
+    return OwnMask("auto", 1.0, Sources(), before=conditioner)

@@ -60,22 +60,34 @@ def test_image_cfg_asks_the_model_a_third_time(host, clip, vae):
     assert sum(len(call["cond_or_uncond"]) for call in seen) == 6
 
 
-def test_inpaint_model_gets_the_mask_of_the_step(host, clip, vae):
+@pytest.mark.parametrize("connected", [True, False], ids=["conditioner", "alone"])
+def test_inpaint_model_gets_the_mask_of_the_step(host, clip, vae, connected):
+    """From the conditioner, and without one from the loop itself, which leaves a step without a mask alone."""
     model, image = concat_model("inpaint"), picture(1, 64, 64, 3)
     mask = torch.zeros(1, 64, 64)
     mask[:, :, :32] = 1
-    (conditioner,) = host.call("ISI_ConcatConditioner", kind="auto", image_cfg=1.0)
+    given = {}
+    if connected:
+        given["conditioner"], *_ = host.call("ISI_ConcatConditioner", kind="auto", image_cfg=1.0)
     plan, *_ = host.call(
         "ISI_Script", script="a", steps=1, cfg=3.0, denoise=1.0, final_denoise=1.0, curve="constant", seed=5,
         seed_mode="increment",
     )  # fmt: skip
+    inputs = {
+        "model": model, "clip": clip, "vae": vae, "plan": plan, "negative": "", "sampler_name": "euler",
+        "scheduler": "simple", **given,
+    }  # fmt: skip
     with unet_inputs(model) as seen:
-        host.call(
-            "ISI_Iterate", model=model, clip=clip, vae=vae, plan=plan, negative="", sampler_name="euler",
-            scheduler="simple", conditioner=conditioner, image=image, mask=mask,
-        )  # fmt: skip
-    channel = seen[0]["sample"][0, 4]
+        host.call("ISI_Iterate", image=image, mask=mask, **inputs)
+    channel, masked = seen[0]["sample"][0, 4], image * (mask < 0.5)[..., None] + 0.5 * (mask >= 0.5)[..., None]
     assert (channel[:, :4] == 1).all() and (channel[:, 4:] == 0).all()
+    known = model.get_model_object("latent_format").process_in(vae.encode(masked))
+    assert torch.allclose(seen[0]["sample"][:1, 5:], known, atol=1e-5)
+    if not connected:
+        with unet_inputs(model) as seen:
+            host.call("ISI_Iterate", image=image, **inputs)
+            host.call("ISI_Iterate", width=64, height=64, **inputs)
+        assert all((call["sample"][:, 4] == 1).all() for call in seen)
 
 
 @pytest.mark.parametrize(
