@@ -13,6 +13,7 @@ import { addRunView, STRIP_SIZE } from "./lib/run_view.js";
 import { addRunsTab } from "./lib/runs_tab.js";
 import { scriptWidget } from "./lib/script_editor.js";
 import { followServer } from "./lib/server_words.js";
+import { pickOf } from "./lib/source.js";
 import { addLoop } from "./lib/starter.js";
 import { followTheme } from "./lib/theme.js";
 import { loadWords, say } from "./lib/words.js";
@@ -109,7 +110,8 @@ app.registerExtension({
   },
 
   nodeCreated(node) {
-    WIDGETS[node.comfyClass]?.(node);
+    if (node.isSubgraphNode?.()) pickOf(node) && addPickView(node);
+    else WIDGETS[node.comfyClass]?.(node);
   },
 
   getNodeMenuItems(node) {

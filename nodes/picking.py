@@ -60,7 +60,8 @@ class Pick(io.ComfyNode):
                 ),
                 io.String.Output("report", tooltip="A line an object: how much of the picture it covers."),
                 io.Mask.Output(
-                    "mask", tooltip="All objects together, for ISI Fill or ISI Mask; of a batch one a picture."
+                    "mask",
+                    tooltip="All objects together, for ISI Fill or ISI Mask; of a batch one a picture.",
                 ),
             ],
         )  # fmt: skip

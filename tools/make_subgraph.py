@@ -3,7 +3,7 @@
     .venv/bin/python -m tools.make_subgraph [NAME ...]
 
 The real front end makes them, as a user would: a shipped workflow is opened, everything between its loaders
-and its SaveImage becomes a subgraph, and the widgets that people change are led to its outside. The name of
+and its SaveImage becomes a subgraph, and the inputs that people change are led to its outside. The name of
 the file is the name that people see.
 """
 
@@ -37,7 +37,7 @@ CONVERT = """([outside, shown, info]) => {
     for (const { link } of node.inputs.filter(input => input.link !== null)) {
       const { origin_id, origin_slot, target_id, target_slot } = graph.links.get(link);
       const source = graph.getNodeById(origin_id);
-      if (node.type === "SaveImage") made = [origin_id, origin_slot];
+      if (["SaveImage", "PreviewImage"].includes(node.type)) made = [origin_id, origin_slot];
       else if (source?.type in outside)
         feeds.push([outside[source.type][origin_slot], target_id, target_slot]);
     }
@@ -54,7 +54,7 @@ CONVERT = """([outside, shown, info]) => {
   }
   for (const [type, widget, label] of shown) {
     const [inner] = subgraph.nodes.filter(each => each.type === type).sort((a, b) => a.id - b.id);
-    const slot = inner.inputs.find(each => each.widget?.name === widget);
+    const slot = inner.inputs.find(each => each.name === widget);
     subgraph.addInput(label, slot.type).connect(slot, inner);
   }
   const last = subgraph.getNodeById(made[0]);
@@ -74,16 +74,70 @@ CONVERT = """([outside, shown, info]) => {
 @dataclass(frozen=True)
 class Recipe:
     """How a blueprint is made from `workflow`: `values` are set in its nodes, by class, and `shown` are the
-    widgets on its outside, as (class, widget, name outside); of several nodes of a class the first one's."""
+    inputs on its outside, as (class, input, name outside); of several nodes of a class the first one's. One
+    that `previews` shows its picture itself, so that nothing need be connected behind it."""
 
     workflow: str
     description: str
     aliases: tuple[str, ...]
     shown: tuple[tuple[str, str, str], ...]
     values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    previews: bool = False
 
 
+PICKED = (("ISI_Pick", "picks", "picks"), ("ISI_Pick", "model", "sam3_model"))
+EDITED = (
+    ("ISI_EditObjects", "prompts", "prompt"),
+    ("ISI_Iterate", "negative", "negative"),
+    ("ISI_EditObjects", "denoise", "denoise"),
+    ("ISI_EditObjects", "megapixels", "megapixels"),
+    ("ISI_EditObjects", "steps", "steps"),
+    ("ISI_EditObjects", "cfg", "cfg"),
+    ("ISI_EditObjects", "seed", "seed"),
+)
+EMPTY_EDIT = {
+    "ISI_Pick": {"picks": ""},
+    "ISI_EditObjects": {
+        "prompts": "", "fill": "blur", "grow": 8, "blend": 16, "padding": 64, "megapixels": 1, "cfg": 7,
+        "seed": 0,
+    },
+}  # fmt: skip
 RECIPES = {
+    "ISI Remove": Recipe(
+        "click_remove",
+        "Click objects in the picture, and they are gone: what surrounds them takes their place. No model is "
+        "needed; LaMa and SAM3 can be chosen and connected.",
+        ("remove object", "erase", "cleanup", "inpaint anything", "去除物体", "물체 지우기"),
+        (*PICKED, ("ISI_Fill", "mode", "fill"), ("ISI_Mask", "grow", "grow")),
+        {"ISI_Pick": {"picks": ""}, "ISI_Mask": {"grow": 8}, "ISI_Fill": {"mode": "blur"}},
+        previews=True,
+    ),
+    "ISI Fill with a Prompt": Recipe(
+        "click_fill",
+        "Click objects in the picture, and what the prompt says is painted in their place. "
+        "All else stays bit for bit.",
+        ("inpaint", "generative fill", "inpaint anything", "填充", "채우기"),
+        (*PICKED, *EDITED, ("ISI_EditObjects", "grow", "grow")),
+        EMPTY_EDIT,
+        previews=True,
+    ),
+    "ISI Replace the Object": Recipe(
+        "click_replace_object",
+        "Click an object in the picture: it is removed, and another one is painted there, of any shape.",
+        ("swap object", "replace object", "inpaint anything", "替换物体", "물체 바꾸기"),
+        (*PICKED, *EDITED, ("ISI_Fill", "mode", "fill"), ("ISI_EditObjects", "grow", "grow")),
+        EMPTY_EDIT | {"ISI_Fill": {"mode": "blur"}},
+        previews=True,
+    ),
+    "ISI Replace the Background": Recipe(
+        "click_replace_background",
+        "Click what is to stay, and all else is painted anew as the prompt says. What stays, stays bit for "
+        "bit.",
+        ("change background", "replace background", "inpaint anything", "替换背景", "배경 바꾸기"),
+        (*PICKED, *EDITED),
+        EMPTY_EDIT,
+        previews=True,
+    ),
     "ISI Outpaint to Aspect": Recipe(
         "outpaint_4x_wide",
         "Continues a picture to another aspect ratio, in passes of the size that the model likes. "
@@ -177,6 +231,9 @@ def prepared(recipe: Recipe) -> graphs.Graph:
     graph = {node_id: node for node_id, node in whole.items() if node["class_type"] != "ISI_UpscaleCost"}
     for node in graph.values():
         del node["_meta"]  # its titles tell of the workflow
+        if recipe.previews and node["class_type"] == "SaveImage":
+            node["class_type"] = "PreviewImage"
+            del node["inputs"]["filename_prefix"]
     for node_class, values in recipe.values.items():
         for _, node in graphs.nodes_of(graph, node_class):
             for name in [name for name in node["inputs"] if name.split(".")[0] in values]:

@@ -56,8 +56,9 @@ def segment(picture: Tensor, picks: Sequence[Pick]) -> Tensor:
 
 
 def numbered(masks: Tensor) -> Tensor:
-    """Which of `masks` `[N, H, W]` (N up to 255) has each pixel, as a grey picture `[1, h, w, 3]` with a longer
-    side of SHOWN at most: of 255 the number of the object, from 1; the later lies over the earlier, 0 is none.
+    """Which of `masks` `[N, H, W]` (N up to 255) has each pixel, as a grey picture `[1, h, w, 3]` with a
+    longer side of SHOWN at most: of 255 the number of the object, from 1; the later lies over the earlier,
+    0 is none.
     """
     height, width = masks.shape[1:]
     step = max(1, -(-max(height, width) // SHOWN))

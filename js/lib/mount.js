@@ -4,12 +4,13 @@ import { whileInGraph } from "./lifetime.js";
 /**
  * `node.addDOMWidget`, made to survive a reload of the graph in Nodes 2.0.
  *
- * When a graph is loaded again (open, undo), Nodes 2.0 keeps what it drew for a node of the same id, and with it
- * the element of the node that is gone. The new node's element takes that place.
+ * When a graph is loaded again (open, undo), Nodes 2.0 keeps what it drew for a node of the same id, with the element of
+ * the node that is gone. The new one's takes its place.
  */
 export function addElement(node, name, type, root, options) {
   const widget = node.addDOMWidget(name, type, root, options);
   root.dataset.isiWidget = type;
+  if (!node.widgets.includes(widget)) keepOutside(node, widget, root, options);
   whileInGraph(node, (lifetime) => {
     delete root.dataset.isiEnded;
     lifetime.atEnd(() => {
@@ -23,6 +24,13 @@ export function addElement(node, name, type, root, options) {
     });
   });
   return widget;
+}
+
+/** Older pages ask a subgraph node for the widgets of its inputs alone. */
+function keepOutside(node, widget, root, options) {
+  const own = Object.getOwnPropertyDescriptor(node, "widgets");
+  Object.defineProperty(node, "widgets", { ...own, get() { return [...own.get.call(this), widget]; } });
+  whileInGraph(node, async (lifetime) => (await import("./outside.mjs")).keepBelow(node, root, options, lifetime));
 }
 
 /** What a node shows and no graph saves; `options` say how high it is. */

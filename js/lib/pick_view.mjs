@@ -4,9 +4,10 @@
  */
 import { asOneChange } from "./change.js";
 import { element } from "./dom.js";
-import { PictureView } from "./picture.js";
+import { FoundObjects } from "./pick_found.mjs";
+import { PictureView, inputPicture } from "./picture.js";
 import { PickError, cleanName, picksSomething, readPicks, writePicks } from "./picks.mjs";
-import { isConnected } from "./source.js";
+import { isConnected, outputsOf, pathTo, pickOf } from "./source.js";
 import { watch } from "./watch.js";
 import { say } from "./words.js";
 
@@ -20,9 +21,14 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 const colourOf = (index) => COLOURS[index % COLOURS.length];
 
-/** Shows the picture of `node` in `root` as long as `lifetime` lasts. */
+/**
+ * Shows the picture of `node` in `root` as long as `lifetime` lasts: of an ISI Pick, or of a subgraph node that has the
+ * picks of one inside on its outside.
+ */
 export function showPicks(node, root, lifetime) {
-  const widget = () => node.widgets.find(({ name }) => name === "picks");
+  const { pick, name } = pickOf(node);
+  const widget = () => node.widgets.find((each) => each.name === name);
+  const picture = () => inputPicture(pick, "image", pick === node ? undefined : [...(pathTo(node.graph) ?? []), node]);
   const chips = element("div", { className: "isi-pick-objects", role: "group", aria: { label: say("pick.objects") } });
   const named = element("input", { type: "text", className: "isi-pick-name", maxLength: 80, aria: { label: say("pick.name") } });
   const away = button("pick.take_away", () => { taking = !taking; refresh(); }, "−");
@@ -30,7 +36,8 @@ export function showPicks(node, root, lifetime) {
   const clear = button("pick.clear", () => change((object) => { object.points = []; object.box = null; }), "✕");
   const tools = element("div", { className: "isi-pick-tools" }, named, away, undo, clear);
   const status = element("div", { className: "isi-frame-status", role: "status" });
-  const view = new PictureView(node, { scene: (size) => ({ x: 0, y: 0, ...(size ?? BLANK) }), draw, changed: () => refresh() });
+  const view = new PictureView(node, { find: picture, scene: (size) => ({ x: 0, y: 0, ...(size ?? BLANK) }), draw, changed: () => refresh() });
+  const found = new FoundObjects(lifetime, colourOf, () => view.redraw());
   view.element.classList.add("isi-frame-stage", "isi-pick-stage");
   view.element.tabIndex = 0;
   view.element.setAttribute("role", "application");
@@ -49,6 +56,9 @@ export function showPicks(node, root, lifetime) {
   let cross = { x: 50, y: 50 };
   let corner = null;
   let press = null;
+  /** The picture that the marks were seen on last, and the one that the masks of the last run are of. */
+  let markedOn = null;
+  let foundOn = null;
 
   function button(word, act, sign) {
     const made = element("button", { type: "button", className: "isi-button", textContent: sign, title: say(word), aria: { label: say(word) } });
@@ -69,7 +79,7 @@ export function showPicks(node, root, lifetime) {
       if (!(error instanceof PickError)) throw error;
       trouble = say("pick.unreadable", { line: error.line });
     }
-    locked = isConnected(node, "picks");
+    locked = isConnected(node, name);
     const there = objects();
     chosen = Math.min(chosen, there.length);
     const names = [...there.map(({ name }) => name), say("pick.new")];
@@ -100,6 +110,7 @@ export function showPicks(node, root, lifetime) {
       there.length ? say("pick.count", { count: there.length }) : say("pick.nothing"),
       ...(there[chosen] ? [`${current().name}: ${say("pick.points", { count: points.length })}${box ? `, ${say("pick.box")}` : ""}`] : []),
       ...(locked ? [say("frame.locked")] : []),
+      ...(isOther() ? [say("pick.other_picture")] : []),
     ].join(" · ");
     view.redraw();
   }
@@ -110,6 +121,7 @@ export function showPicks(node, root, lifetime) {
     const object = current();
     if (!objects()[chosen]) lines = [...lines.filter((line) => line !== ""), object];
     act(object);
+    markedOn = picture();
     const kept = picksSomething(object);
     asOneChange(() => {
       written = widget().value = writePicks(lines);
@@ -117,6 +129,13 @@ export function showPicks(node, root, lifetime) {
     });
     if (!kept) chosen = Math.max(0, Math.min(chosen, objects().length - 2));
     refresh();
+  }
+
+  /** Whether marks are there that were set on another picture than the one that is shown. */
+  function isOther() {
+    if (view.state !== "shown") return false;
+    markedOn = objects().length ? markedOn ?? picture() : null;
+    return markedOn !== null && markedOn !== picture();
   }
 
   const place = ({ x, y }) => [view.x(x / 100 * size().width), view.y(y / 100 * size().height)];
@@ -213,6 +232,10 @@ export function showPicks(node, root, lifetime) {
   }
 
   function draw(pen) {
+    if (found.picks === widget()?.value && foundOn === picture()) {
+      const { width, height } = size();
+      found.draw(pen, view.x(0), view.y(0), width * view.scale, height * view.scale);
+    }
     objects().forEach(({ points, box }, index) => {
       pen.globalAlpha = index === chosen ? 1 : 0.55;
       if (box) outline(pen, { x: box[0], y: box[1] }, { x: box[2], y: box[3] }, colourOf(index), []);
@@ -236,7 +259,11 @@ export function showPicks(node, root, lifetime) {
   }
 
   view.live(lifetime);
-  watch(lifetime, () => [widget()?.value, isConnected(node, "picks")], () => {
+  watch(lifetime, () => outputsOf({ node: pick })?.isi_pick?.[0] ?? null, (ran) => {
+    foundOn = picture();
+    found.show(ran);
+  });
+  watch(lifetime, () => [widget()?.value, isConnected(node, name)], () => {
     refresh();
     if (widget()?.value !== written && chosen && !objects()[chosen]) { // written anew elsewhere, or undone
       chosen = Math.max(0, objects().length - 1);

@@ -14,8 +14,10 @@ export function linkInto(node, index) {
   return window.LGraphNode.prototype.getInputLink.call(node, index) ?? null;
 }
 
+const slotOf = (node, name) => node.inputs.findIndex((input) => input.name === name);
+
 /** Whether something is connected to the input `name`. */
-export const isConnected = (node, name) => Boolean(linkInto(node, node.inputs.findIndex((input) => input.name === name)));
+export const isConnected = (node, name) => Boolean(linkInto(node, slotOf(node, name)));
 
 /** The subgraph nodes that lead from the root graph to `graph`, outermost first. Of several copies the first. */
 export function pathTo(graph, from = app.rootGraph) {
@@ -32,7 +34,7 @@ export function pathTo(graph, from = app.rootGraph) {
  * Get, bypassed nodes and the borders of subgraphs are walked through; `path` are the subgraph nodes round the node.
  */
 export function sourceOf(node, name, path = pathTo(node.graph)) {
-  return path && fromInput(node, node.inputs.findIndex((input) => input.name === name), path, LONGEST);
+  return path && fromInput(node, slotOf(node, name), path, LONGEST);
 }
 
 function fromInput(node, index, path, left) {
@@ -73,4 +75,14 @@ export function widgetValue({ node, path }, name) {
 /** What the node of a source showed when it last ran. */
 export function outputsOf({ node }) {
   return app.nodeOutputs[node.graph === app.rootGraph ? String(node.id) : `${node.graph.id}:${node.id}`];
+}
+
+/** The ISI Pick that `node` is, or has inside with its picks outside, under a `name`: `{pick, name}`, or null. */
+export function pickOf(node) {
+  if (node.comfyClass === "ISI_Pick") return { pick: node, name: "picks" };
+  for (const pick of node.subgraph?.nodes ?? []) {
+    const link = pick.comfyClass === "ISI_Pick" && linkInto(pick, slotOf(pick, "picks"));
+    if (link?.originIsIoNode) return { pick, name: node.inputs[link.origin_slot].name };
+  }
+  return null;
 }

@@ -10,6 +10,7 @@ from isi.tools.browser import front_end
 from isi.tools.graphs import WORKFLOWS
 from PIL import Image
 from playwright.sync_api import expect
+from scipy import ndimage
 
 from .front import WATCH_RUN, choose, show
 
@@ -50,10 +51,20 @@ def alike(one, other):
     return shapes[0] == shapes[1] and all(abs(a - b) <= 0.7 for a, b in zip(*numbers, strict=True))
 
 
+def box_of(page):
+    return page.page.locator(".isi-pick-stage .isi-picture-image").bounding_box()
+
+
 def place(page, x, y):
     """The place on the screen of a place in the picture, in percent."""
-    box = page.page.locator(".isi-pick-stage .isi-picture-image").bounding_box()
+    box = box_of(page)
     return box["x"] + box["width"] * x / 100, box["y"] + box["height"] * y / 100
+
+
+def wait_until_it_lies_still(page):
+    before = None
+    while before != (before := box_of(page)):
+        page.page.wait_for_timeout(300)
 
 
 @pytest.mark.newest
@@ -120,6 +131,89 @@ def test_a_new_object_stays_chosen_when_what_was_written_before_it_is_seen(page)
     )
     page.page.locator(".isi-pick-stage").press("Enter")
     expect_picks(page, Pick("x", ((5, 5),)), Pick("object 2", ((50, 50),)))
+
+
+# The one node of a graph at the left, as large as it likes; gives the place of its output on the screen.
+OUTPUT = """() => {
+  const [node] = app.rootGraph.nodes;
+  node.pos = [0, 0];
+  app.canvas.ds.scale = 1;
+  app.canvas.ds.offset = [160, 160];
+  app.canvas.setDirty(true, true);
+  const [x, y] = node.getConnectionPos(false, 0);
+  const { left, top } = app.canvas.canvas.getBoundingClientRect();
+  return [left + x + 160, top + y + 160];
+}"""
+# Red, green, blue and alpha of what is drawn over a place of the picture, in percent.
+OVER = """([x, y]) => {
+  const stage = document.querySelector(".isi-pick-stage");
+  const canvas = stage.querySelector("canvas");
+  const [on, over] = [stage.querySelector("img"), canvas].map((each) => each.getBoundingClientRect());
+  const at = (start, length, from, to, size) => Math.round((start + length - from) / to * size);
+  return [...canvas.getContext("2d").getImageData(
+    at(on.left, on.width * x / 100, over.left, over.width, canvas.width),
+    at(on.top, on.height * y / 100, over.top, over.height, canvas.height), 1, 1).data];
+}"""
+MADE = """() => {
+  window.made = null;
+  app.api.addEventListener("executed", ({ detail }) => {
+    window.made = detail.output.images ?? window.made;
+  });
+}"""
+
+
+@pytest.mark.newest
+def test_removing_an_object_is_to_drop_a_blueprint_to_click_and_to_run(page, server):
+    """As a new user does it who has loaded a picture: drop a link, click the object, run."""
+    page.load_api({"1": GRAPH["1"]}, "blueprint")
+    view = page.page
+    x, y = page.evaluate(OUTPUT)
+    view.wait_for_timeout(500)  # the node is drawn where it is now
+    view.keyboard.down("Shift")
+    view.mouse.move(x, y)
+    view.mouse.down()
+    view.mouse.move(700, 200, steps=4)
+    view.mouse.up()
+    view.keyboard.up("Shift")
+    view.wait_for_selector("input:focus")
+    view.keyboard.type("ISI Remove", delay=10)
+    expect(view.get_by_text("Click objects in the picture, and they are gone").first).to_be_visible()
+    view.keyboard.press("Enter")
+    view.wait_for_function("app.rootGraph.nodes.length === 2")
+    view.mouse.move(820, 420, steps=3)
+    view.mouse.click(820, 420)  # Nodes 2.0 lets the new node hang on the pointer until it is put down
+    expect(view.locator(".isi-pick-stage img")).to_be_visible()
+    wait_until_it_lies_still(page)
+    middle = (50, 75)
+    view.mouse.click(*place(page, *middle))
+    expect_picks(page, Pick("object 1", (middle,)))
+    page.evaluate(WATCH_RUN)
+    page.evaluate(MADE)
+    view.locator("[data-testid=queue-button]").click()
+    view.wait_for_function("window.ended === 'execution_success'")
+    made = page.evaluate("window.made")[-1]
+    with (
+        Image.open(server.base / made["type"] / made["subfolder"] / made["filename"]) as after,
+        Image.open(server.base / "input" / "three_objects.png") as before,
+    ):
+        old, new = np.array(before), np.array(after.convert("RGB"))
+    objects, _ = ndimage.label(old[..., 3] < 128)
+    height, width = objects.shape
+    circle = objects == objects[round(middle[1] / 100 * height), round(middle[0] / 100 * width)]
+    changed = (old[..., :3] != new).any(-1)
+    # What is clicked, widened by `grow` and the pixel that its edge is soft over; the ground is blue.
+    assert circle.any() and not (changed & ~ndimage.binary_dilation(circle, iterations=18)).any()
+    assert (new[circle][:, 2].astype(int) - new[circle][:, 0] > 60).all()
+    view.wait_for_function(f"({OVER})([45, 70])[3] > 0")  # what was found, beside its mark
+    assert page.evaluate(OVER, [15, 90])[3] == 0
+
+    choose(page, page.evaluate("app.rootGraph.nodes[0].id"), "image", "star.png")
+    status = view.locator(".isi-pick .isi-frame-status")
+    expect(status).to_contain_text("The picture is another one")
+    expect_picks(page, Pick("object 1", (middle,)))
+    assert page.evaluate(OVER, [45, 70])[3] == 0
+    choose(page, page.evaluate("app.rootGraph.nodes[0].id"), "image", "three_objects.png")
+    expect(status).to_have_text("1 object · object 1: 1 point")
 
 
 # ISI Pick in the middle of the window, as the workflow has it.

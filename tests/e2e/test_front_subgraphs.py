@@ -12,7 +12,14 @@ from playwright.sync_api import TimeoutError, expect
 
 FIRST = "ISI Upscale in Tiles"
 KINDS = {"ISI Edit by Instruction": "instruct-pix2pix", "ISI Inpaint Cropped": "inpaint"}
-SMALL = {"steps": 2, "tile_size": 128, "pass_size": 256, "overlap": 32, "megapixels": 0.02}
+SMALL = {
+    "steps": 2,
+    "tile_size": 128,
+    "pass_size": 256,
+    "overlap": 32,
+    "megapixels": 0.02,
+    "picks": "it: + 50 50",
+}
 SIZES = {"ISI Outpaint to Aspect": (232, 128), "ISI Edit by Instruction": (128, 128), FIRST: (256, 256)}
 # Loaders and a SaveImage for the one subgraph in the graph, small values for its widgets; returns its inputs.
 WIRE = """([kind, picture, small]) => {

@@ -192,6 +192,7 @@ export default {
   "pick.nothing": "Click an object in the picture",
   "pick.box": "a box",
   "pick.cross": "{x} % across, {y} % down",
+  "pick.other_picture": "The picture is another one: see whether the marks still fit.",
   "pick.unreadable": "Line {line} of the picks can't be read.",
   "pick.count": { "one": "{count} object", "other": "{count} objects" },
   "pick.points": { "one": "{count} point", "other": "{count} points" },

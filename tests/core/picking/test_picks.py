@@ -77,6 +77,21 @@ def test_two_touching_things_of_one_hue_part_where_they_are_told_apart():
     assert torch.equal(both[0], left) and torch.equal(both.sum(0).clamp(max=1), whole)
 
 
+def test_clicks_on_borders_on_an_edge_and_five_hundred_on_one_object():
+    drawn = world.render(Scene((CIRCLE, SQUARE), "green"))
+    picture = drawn.picture.movedim(0, -1)
+    corners = [Pick("", ((x, y),)) for x in (0, 100) for y in (0, 100)]
+    for mask in segment(picture, corners[:1]), segment(picture, corners[3:]):
+        assert overlap(mask[0], 1 - drawn.matte) > 0.95
+    columns = torch.arange(128)[drawn.masks[1][64] > 0.5]
+    edge = (float(columns[0]) / 128 * 100, 50.0)  # where the two overlap
+    (mask,) = segment(picture, [Pick("", (edge,))])
+    assert max(overlap(mask, each) for each in drawn.masks) > 0.95
+    inside = (drawn.masks[1] > 0.9).nonzero()[::3][:500]
+    many = tuple(((x + 0.5) / 1.28, (y + 0.5) / 1.28) for y, x in inside.tolist())
+    assert len(many) == 500 and overlap(segment(picture, [Pick("", many)])[0], drawn.masks[1]) > 0.95
+
+
 def test_a_box_takes_what_lies_in_it_and_bounds_what_its_points_take():
     drawn = world.render(Scene((CIRCLE, Shape("star", "blue", "small", "right", x=0.8, y=0.5)), "green"))
     picture = drawn.picture.movedim(0, -1)
