@@ -1,4 +1,4 @@
-"""A click and a fill remove an object: the ground that is known to be behind it, and nothing else, is changed."""
+"""A click and a fill remove an object: the known ground behind it comes back, and nothing else is changed."""
 
 import math
 from itertools import islice
