@@ -5,10 +5,14 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..core.frames.clip import Clip, clip_of
+from ..core.frames.keys import found_in, parse_keys
 from ..core.pictures import masks
 from ..core.pictures.masks import as_mask
 from ..host.frames.clean import clean_clip
+from ..host.frames.track import track_clip
+from ..host.loop.run import check_picture
 from ..host.models.fill_models import fill_by_name, fill_names
+from .guard import refusal
 
 CATEGORY = "ISI/inpaint"
 
@@ -82,4 +86,55 @@ class Fill(io.ComfyNode):
         return io.NodeOutput(shown, unseen.to(mask.dtype))
 
 
-NODES: list[type[io.ComfyNode]] = [Fill]
+class TrackMasks(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ISI_TrackMasks",
+            display_name="ISI Track Masks",
+            category=CATEGORY,
+            description="Carries the masks of a few key frames to all frames of a clip, without a model: "
+            "each object is followed forwards and backwards, also where it leaves and comes back.",
+            search_aliases=["track object", "mask propagation", "video mask", "rotoscope", "follow mask",
+                            "segment video"],
+            inputs=[
+                io.Image.Input("image", tooltip="The frames of the clip, as one batch."),
+                io.Mask.Input(
+                    "masks", tooltip="One mask an object in each key frame, as ISI Pick gives them.",
+                ),
+                io.String.Input(
+                    "key_frames", default="1",
+                    tooltip="Which frames the masks are of, from 1: 1, 25, 48.",
+                ),
+            ],
+            outputs=[
+                io.Mask.Output(
+                    "masks",
+                    tooltip="For each object one a frame, for ISI Fill, ISI Edit Objects or ISI Mask.",
+                ),
+                io.String.Output("report", tooltip="A line an object: in which frames it was found."),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, key_frames=""):
+        """Shows key frames that can't be read when the graph is queued."""
+        return refusal(parse_keys, key_frames)
+
+    @classmethod
+    def execute(cls, image, masks, key_frames) -> io.NodeOutput:
+        frames = check_picture(image)
+        keys = parse_keys(key_frames, len(frames))
+        given = as_mask(masks, *frames.shape[1:3])
+        if len(given) % len(keys):
+            raise ValueError(
+                f"There are {len(given)} masks for {len(keys)} key frames: connect for each object one a key "
+                "frame, or name the frames that the masks are of."
+            )
+        made = track_clip(frames, given, keys)
+        found = made.flatten(1).any(1).unflatten(0, (-1, len(frames)))
+        report = "\n".join(f"{number}. {found_in(one.tolist())}" for number, one in enumerate(found, 1))
+        return io.NodeOutput(made.to(masks.dtype), report)
+
+
+NODES: list[type[io.ComfyNode]] = [Fill, TrackMasks]

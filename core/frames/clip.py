@@ -55,7 +55,7 @@ def clip_of(frames: Tensor, masks: Tensor) -> Clip:
     if len(masks) > 1 and len(masks) % count:
         raise ValueError(
             f"There are {len(masks)} masks for {count} frames: connect one for all, or for each object one "
-            "a frame."
+            "a frame (ISI Track Masks makes them of a few key frames)."
         )
     as_mask(masks[:1], *size)  # says what is wrong with their size
     if not all(bool(((one >= 0) & (one <= 1)).all()) for one in masks):  # NaN is in no range

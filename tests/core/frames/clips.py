@@ -47,7 +47,7 @@ def disc_masks(count, size=72, radius=9.0, start=0.2, end=0.8):
 
 def with_object(truth, masks):
     """The ground with a red thing where the masks are 1."""
-    return torch.where(masks[..., None] > 0, RED * (0.6 + 0.4 * truth), truth)
+    return torch.where(masks[..., None] > 0, RED.to(truth), truth)
 
 
 def decibels(made, truth, where):

@@ -28,7 +28,7 @@ ROOMS = {
         "fills": {"loop"},
         "pictures": {"loop", "fills"},
         "edits": {"loop", "pictures"},
-        "frames": {"loop", "edits", "fills", "pictures"},
+        "frames": {"loop", "edits", "fills", "picking", "pictures"},
         "picking": {"loop"},
         "inside": {"loop"},
         "tiles": {"loop"},
