@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ..harness import Failed
+from ..harness import CAUGHT, Failed
+from ..keys.runs import loop
 from ..oracles import oracle, sample
 from ..tiny import CONTEXT, tiny_control_net, tiny_model
 
@@ -137,12 +138,33 @@ def test_a_control_net_is_added_where_it_belongs(host, caplog):
     assert not torch.equal(controlled, made(model, latent(16, 16)))
 
 
-def test_in_a_loop_it_is_part_of_the_key_and_tiles_of_the_trained_size_are_left_alone(bench, picture):
+def keys(host, **settings):
+    """Keys of a loop in a graph; with `settings` ISI High Res is in it."""
+    graph = {"mini": {"class_type": "ISI_MiniCheckpoint", "inputs": {"kind": "base"}}}
+    parts = {"model": ["mini", 0], "clip": ["mini", 1], "vae": ["mini", 2]}
+    if settings:
+        graph["high"] = {"class_type": "ISI_HighRes", "inputs": {"model": ["mini", 0]} | settings}
+        parts["model"] = ["high", 0]
+    graph = loop(graph, parts, "a")
+    graph["run"] = {"class_type": "Test_Catch", "inputs": {"name": "run", "value": ["iterate", 2]}}
+    host.new_executor()
+    host.run(graph)
+    return CAUGHT.pop("run").keys
+
+
+def test_in_a_loop_its_settings_are_part_of_the_key(host):
+    whole = keys(host, **WHOLE)
+    assert keys(host, **WHOLE) == whole
+    others = [keys(host), keys(host, **WHOLE | {"windows": False}), keys(host, **WHOLE | {"end": 0.5})]
+    assert len({whole, *others}) == 4
+
+
+def test_in_a_loop_it_acts_and_tiles_of_the_trained_size_are_left_alone(bench, picture):
     large = functional.interpolate(picture.movedim(-1, 1), scale_factor=2).movedim(1, -1)
-    plain, _, run = bench.run(bench.plan("a; b"), image=large)
+    plain, *_ = bench.run(bench.plan("a; b"), image=large)
     model = high_res(bench.host, bench.model)
-    image, _, other = bench.run(bench.plan("a; b"), image=large, model=model)
-    assert run.keys[0] != other.keys[0] and not torch.equal(plain, image)
+    image, *_ = bench.run(bench.plan("a; b"), image=large, model=model)
+    assert not torch.equal(plain, image)
     pictures = []
     for used in (bench.model, model):
         (tiled,) = bench.host.call(
