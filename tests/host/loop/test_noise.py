@@ -79,3 +79,14 @@ def test_what_can_not_work_is_said_before_sampling(bench, picture, calls):
     with pytest.raises(Failed, match="Expected noise from ISI Noise, but got Noise_RandomNoise"):
         bench.run(image=picture, noise=other)
     assert not calls
+
+
+def test_a_video_with_its_sound_is_refused_and_one_without_has_noise_for_each_frame(host):
+    from comfy.nested_tensor import NestedTensor
+
+    video, sound = torch.zeros(1, 4, 3, 8, 8), torch.zeros(1, 8, 16)
+    varied = noise(host, variation_seed=1, variation_strength=0.5)
+    with pytest.raises(ValueError, match="Expected one latent for ISI Noise, but got several in one"):
+        varied.generate_noise({"samples": NestedTensor([video, sound])})
+    frames = varied.generate_noise({"samples": video})[0].transpose(0, 1)
+    assert frames.shape == (3, 4, 8, 8) and not torch.equal(frames[0], frames[1])
