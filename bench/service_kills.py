@@ -69,6 +69,12 @@ class Killer(threading.Thread):
             except psutil.NoSuchProcess:  # it ended by itself in this moment
                 continue
 
+    def end(self) -> None:
+        """Returns when nothing more is killed."""
+        self.over.set()
+        self.at_work.set()
+        self.join()
+
     def ready(self) -> int:
         """How many workers run."""
         try:
@@ -113,6 +119,7 @@ def main() -> None:
         serial = stack.enter_context(Service(folders[1]))
         killer = Killer(service, cluster)
         killer.start()
+        stack.callback(killer.end)  # before the cluster: it starts nodes
         count: Counter[str] = Counter()
         for first in range(0, JOBS, ROUND):
             numbers = range(first, min(JOBS, first + ROUND))
@@ -130,6 +137,3 @@ def main() -> None:
                     (picture(service, job) == picture(serial, alone)).all()
                 )
             print(f"{dict(count)}, killed {dict(killer.kills)}", flush=True)
-        killer.over.set()
-        killer.at_work.set()
-        killer.join()
