@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-SCENES, SEED, SIZE, GROW = 20, 21, 256, 8
+SCENES, SEED, SIZE, GROW = 8, 21, 256, 8
 TARGETS = {"flat": 38, "gradient": 34, "stripes": 24, "grain": 24}
 MODES = ("blur", "telea", "navier-stokes")
 # Textures as deviations of all channels together: stripes of a period in pixels, grain of a size in pixels.

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import expect
 from scipy import ndimage
 
-from .front import WATCH_RUN, choose, show
+from .front import WATCH_RUN, choose, serious, show
 
 pytestmark = pytest.mark.usefixtures("faultless")
 
@@ -20,6 +20,8 @@ GRAPH = {
     "1": {"class_type": "LoadImage", "inputs": {"image": "three_objects.png"}},
     "2": {"class_type": "ISI_Pick", "inputs": {"image": ["1", 0], "picks": "", "segmenter": "auto"}},
 }
+# Newer pages keep that of a node in a subgraph in the document, out of sight.
+STAGE = ".isi-pick-stage:visible"
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["canvas", "nodes2"])
@@ -52,7 +54,7 @@ def alike(one, other):
 
 
 def box_of(page):
-    return page.page.locator(".isi-pick-stage .isi-picture-image").bounding_box()
+    return page.page.locator(f"{STAGE} .isi-picture-image").bounding_box()
 
 
 def place(page, x, y):
@@ -113,6 +115,15 @@ def test_mouse_keyboard_and_text_write_the_same_picks(page):
     assert text_of(page) == "x: + 5"
 
 
+@pytest.mark.newest
+def test_axe_has_nothing_serious_against_it(page):
+    page.load_api(GRAPH, "pick")
+    show(page, "ISI_Pick")
+    page.page.mouse.click(*place(page, 50, 40))
+    expect_picks(page, Pick("object 1", ((50, 40),)))
+    assert serious(page.page, ".isi-pick") == []
+
+
 def test_a_new_object_stays_chosen_when_what_was_written_before_it_is_seen(page):
     """The widget is looked at ten times a second: here the look comes after both clicks."""
     page.load_api(GRAPH, "pick")
@@ -146,7 +157,7 @@ OUTPUT = """() => {
 }"""
 # Red, green, blue and alpha of what is drawn over a place of the picture, in percent.
 OVER = """([x, y]) => {
-  const stage = document.querySelector(".isi-pick-stage");
+  const stage = [...document.querySelectorAll(".isi-pick-stage")].find((each) => each.checkVisibility());
   const canvas = stage.querySelector("canvas");
   const [on, over] = [stage.querySelector("img"), canvas].map((each) => each.getBoundingClientRect());
   const at = (start, length, from, to, size) => Math.round((start + length - from) / to * size);
@@ -163,7 +174,7 @@ MADE = """() => {
 
 
 @pytest.mark.newest
-def test_removing_an_object_is_to_drop_a_blueprint_to_click_and_to_run(page, server):
+def test_removing_an_object_is_to_drop_a_blueprint_to_click_and_to_run(page, server, request):
     """As a new user does it who has loaded a picture: drop a link, click the object, run."""
     page.load_api({"1": GRAPH["1"]}, "blueprint")
     view = page.page
@@ -182,9 +193,10 @@ def test_removing_an_object_is_to_drop_a_blueprint_to_click_and_to_run(page, ser
     view.wait_for_function("app.rootGraph.nodes.length === 2")
     view.mouse.move(820, 420, steps=3)
     view.mouse.click(820, 420)  # Nodes 2.0 lets the new node hang on the pointer until it is put down
-    expect(view.locator(".isi-pick-stage img")).to_be_visible()
+    expect(view.locator(f"{STAGE} img")).to_be_visible()
     wait_until_it_lies_still(page)
-    middle = (50, 75)
+    # Not the same twice: of a graph that it has run before, the server tells a new page only how it ended.
+    middle = (50, 76 if "nodes2" in request.node.name else 75)
     view.mouse.click(*place(page, *middle))
     expect_picks(page, Pick("object 1", (middle,)))
     page.evaluate(WATCH_RUN)
@@ -208,7 +220,7 @@ def test_removing_an_object_is_to_drop_a_blueprint_to_click_and_to_run(page, ser
     assert page.evaluate(OVER, [15, 90])[3] == 0
 
     choose(page, page.evaluate("app.rootGraph.nodes[0].id"), "image", "star.png")
-    status = view.locator(".isi-pick .isi-frame-status")
+    status = view.locator(".isi-pick .isi-frame-status:visible")
     expect(status).to_contain_text("The picture is another one")
     expect_picks(page, Pick("object 1", (middle,)))
     assert page.evaluate(OVER, [45, 70])[3] == 0

@@ -11,7 +11,12 @@ from PIL import Image
 from playwright.sync_api import TimeoutError, expect
 
 FIRST = "ISI Upscale in Tiles"
-KINDS = {"ISI Edit by Instruction": "instruct-pix2pix", "ISI Inpaint Cropped": "inpaint"}
+# A model with nine channels is connected where any other one is.
+KINDS = {
+    "ISI Edit by Instruction": "instruct-pix2pix",
+    "ISI Inpaint Cropped": "inpaint",
+    "ISI Fill with a Prompt": "inpaint",
+}
 SMALL = {
     "steps": 2,
     "tile_size": 128,

@@ -72,6 +72,18 @@ def test_an_object_that_is_all_of_the_picture(host, picture):
 
 
 @pytest.mark.slow
+def test_what_a_model_does_not_find_is_an_empty_mask_that_is_told(host, picture, sam3):
+    blind = sam3.clone()
+    weights = {name: torch.zeros_like(value) for name, value in sam3.model.state_dict().items()}
+    blind.add_patches({name: ("set", (value,)) for name, value in weights.items()})
+    masks, *_, report, together = host.call(
+        "ISI_Pick", image=picture[:1], picks=PICKS, segmenter="auto", model=blind
+    )
+    assert not masks.any() and not together.any()
+    assert report.splitlines() == ["1. square: 0.0%, nothing found", "2. boxed: 0.0%, nothing found"]
+
+
+@pytest.mark.slow
 def test_a_model_gives_what_the_hosts_own_node_gives_of_the_same_marks(host, picture, sam3):
     points, boxed = PICKS.splitlines()
     masks, *_ = host.call("ISI_Pick", image=picture[:1], picks=PICKS, segmenter="auto", model=sam3)
