@@ -126,8 +126,12 @@ def test_a_batch_of_no_pictures_is_one_sentence_or_a_result(host, world):
     assert tried > 10 and not bad
 
 
+ALL_AT_ONCE = ("ISI_CropForInpaint", "ISI_Iterate", "ISI_TrackMasks")
+
+
 def test_pictures_of_a_batch_have_the_mask_of_their_own(host, world):
-    """Two at once are one after the other. A crop lies where both masks are, a loop draws noise for both."""
+    """Two at once are one after the other. A crop lies where both masks are, a loop draws noise for both, and
+    a clip's masks are of its key frames."""
     both = torch.cat([world.values["IMAGE"], world.values["IMAGE"].flip(1)])
     masks = torch.zeros(2, HEIGHT, WIDTH)
     masks[0, 10:40, 20:70] = 1
@@ -136,7 +140,7 @@ def test_pictures_of_a_batch_have_the_mask_of_their_own(host, world):
     for node, names in nodes_with("MASK").items():
         pictures = nodes_with("IMAGE").get(node)
         given = inputs(world, node)
-        if not pictures or given is None or node in ("ISI_CropForInpaint", "ISI_Iterate"):
+        if not pictures or given is None or node in ALL_AT_ONCE:
             continue
         halves = [
             given | dict.fromkeys(pictures, both[part]) | dict.fromkeys(names, masks[part])
