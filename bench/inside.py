@@ -122,13 +122,15 @@ def two_scenes(rng: Random) -> list[world.Scene]:
 
 
 def followed(of: world.Scene, picture: Tensor) -> dict[str, bool]:
-    """Whether a picture has the new colour, and the shape of before: its kind, over 0.9 of its pixels."""
+    """Whether a picture has the new colour, the shape of before (kind, size, place), both, over 0.9 of the
+    pixels of that shape, and the light of before."""
     found, shapes = right(of, picture), judge.read(picture).shapes
     mask = judge.read(pixels(of)[0]).shapes[0].mask
     there = shapes[0].mask if shapes else ~mask
-    kept = found["shape"] and float((there & mask).sum() / (there | mask).sum()) >= 0.9
+    shape = found["shape"] and found["size"] and found["place"]
     return {
-        "colour": found["colour"], "kept": kept, "both": found["colour"] and kept, "light": found["light"],
+        "colour": found["colour"], "shape": shape, "both": found["colour"] and shape,
+        "pixels": float((there & mask).sum() / (there | mask).sum()) >= 0.9, "light": found["light"],
     }  # fmt: skip
 
 
