@@ -87,9 +87,9 @@ def compare(page: FrontEnd) -> None:
 
 
 SCRIPTS = {
-    "first light": "a large red circle on the left on a white background; a large yellow circle on the left",
+    "first light": "{on a white background} a large red circle; a large yellow circle; a large green circle",
     "four corners": "{on a black background} a blue square; a green square; a yellow square; a red square",
-    "a star wanders": "a large blue star on a grey background; a large red star *3",
+    "a star wanders": "{on a blue background} a large yellow star; a large red star *3",
 }
 
 
@@ -142,7 +142,7 @@ SCENES = {
     "runs": Scene(loop, LOOP, all_runs, whole=".isi-runs"),
     "grid": Scene(lambda: graphs.load("upscale_2x_refine_in_tiles"), {"ISI_UpscaleCost": (0, 0, 480, 560)}),
 }
-README = ("frame", "grid", "loop")
+README = ("frame", "grid", "runs", "loop")
 """Scenes that the README shows, in Nodes 2.0 and dark; the loop last, for its pictures stay in the page."""
 
 
