@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import torch
 from comfy_api.latest import io, ui
 
@@ -90,7 +92,8 @@ class Pick(io.ComfyNode):
             check_segmenter(model)
         if not chosen:  # as a detector gives that found nothing
             none = image.new_zeros(1, *image.shape[1:3])
-            return io.NodeOutput(none, [""], [""], [[]], "Nothing is picked.", none)
+            told = cls._told(image, picks, none)
+            return io.NodeOutput(none, [""], [""], [[]], "Nothing is picked.", none, ui=told)
         each = [
             segment_with(model, picture, chosen) if by_model else segment(picture, chosen)
             for picture in image
@@ -101,7 +104,6 @@ class Pick(io.ComfyNode):
             f"{number}. {pick.name}: {mask.mean():.1%}" + ("" if mask.any() else ", nothing found")
             for number, (pick, mask) in enumerate(zip(chosen, masks, strict=True), 1)
         )
-        shown = ui.PreviewImage(numbered(masks[:, 0]), cls=cls)
         return io.NodeOutput(
             masks.flatten(0, 1).to(image),  # its precision, too
             [coordinates(pick.add, *size) for pick in chosen],
@@ -109,8 +111,17 @@ class Pick(io.ComfyNode):
             [bounding_boxes(pick, *size) for pick in chosen],
             report,
             masks.amax(0).to(image),
-            ui={"isi_pick": [{"picks": picks, "found": shown.values[0]}]},
+            ui=cls._told(image, picks, masks[:, 0]),
         )
+
+    @classmethod
+    def _told(cls, image, picks, masks):
+        """What the page is told: the first picture, which it may not know yet where nodes made it, what tells
+        that from others, and what was found in it."""
+        picture = image[:1, ..., :3].float()
+        files = (ui.PreviewImage(each, cls=cls).values[0] for each in (picture, numbered(masks)))
+        which = zlib.crc32(picture.mul(255).clamp(0, 255).byte().cpu().numpy().tobytes())
+        return {"isi_pick": [dict(zip(("picture", "found"), files, strict=True), picks=picks, which=which)]}
 
 
 NODES: list[type[io.ComfyNode]] = [Pick]

@@ -18,6 +18,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in (WORKFLOWS / "api").glob("*.json") if "." not in path.stem)
 
 
+def inputs() -> list[Path]:
+    """The pictures and clips that shipped workflows start from."""
+    return [path for path in (ROOT / "assets" / "examples").iterdir() if path.suffix in (".png", ".webp")]
+
+
 def load(name: str) -> Graph:
     """The API form of the workflow `name`."""
     return json.loads((WORKFLOWS / "api" / f"{name}.json").read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Renders the input pictures of the shipped workflows, scenes of the mini world, to assets/examples/.
+"""Renders the inputs of the shipped workflows, scenes of the mini world, to assets/examples/.
 
     .venv/bin/python -m tools.make_examples
     .venv/bin/python -m tools.make_examples --photographs FOLDER
@@ -11,6 +11,7 @@ in the public domain: assets/examples/README.md.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,8 +98,26 @@ MASKED: dict[str, tuple[Scene, int, Callable[[Layers], Tensor]]] = {
 def save(name: str, picture: Tensor, mask: Tensor | None = None) -> None:
     """Writes `picture` `[3, H, W]`, with `mask` `[H, W]` as transparency."""
     layers = picture if mask is None else torch.cat([picture, 1 - mask[None]])
-    pixels = (layers * 255).round().byte().permute(1, 2, 0).numpy()
-    Image.fromarray(pixels).save(EXAMPLES / f"{name}.png", optimize=True)
+    image(layers).save(EXAMPLES / f"{name}.png", optimize=True)
+
+
+def image(layers: Tensor) -> Image.Image:
+    """Of `[3 or 4, H, W]` in 0..1."""
+    return Image.fromarray((layers * 255).round().byte().permute(1, 2, 0).numpy())
+
+
+FRAMES = 24
+
+
+def clip() -> None:
+    """A circle that passes in front of a star, without loss."""
+    star, frames = Shape("star", "yellow", "large", "centre", x=0.5, y=0.5), []
+    for k in range(FRAMES):
+        x, y = 0.16 + 0.68 * k / (FRAMES - 1), 0.62 - 0.18 * math.sin(math.pi * k / (FRAMES - 1))
+        passing = Shape("circle", "red", "small", "left", x=x, y=y)
+        frames.append(image(render(Scene((star, passing), "blue", light="left")).picture))
+    how = {"save_all": True, "append_images": frames[1:], "duration": 1000 // 12, "loop": 0}
+    frames[0].save(EXAMPLES / "passing.webp", lossless=True, **how)
 
 
 LAMP = Scene((), "blue", light="right", gradient=True)
@@ -154,6 +173,7 @@ def main() -> None:
         layers = render(scene, side, side)
         save(name, layers.picture, mask(layers))
     concat_models()
+    clip()
     if folder:
         photographs(folder)
 

@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from . import graphs
+
 ROOT = Path(__file__).resolve().parents[1]
 COMFYUI = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".host" / "comfyui-0.30.0")
 PACK = "isi-nodes"
@@ -52,7 +54,7 @@ def prepare(base: Path) -> None:
     for folder in FOLDERS:
         (base / folder).mkdir(parents=True, exist_ok=True)
     link_folder(ROOT, base / "custom_nodes" / PACK)
-    for picture in (ROOT / "assets" / "examples").glob("*.png"):
+    for picture in graphs.inputs():
         shutil.copyfile(picture, base / "input" / picture.name)
 
 

@@ -5,7 +5,7 @@
 import { asOneChange } from "./change.js";
 import { element } from "./dom.js";
 import { FoundObjects } from "./pick_found.mjs";
-import { PictureView, inputPicture } from "./picture.js";
+import { PictureView, inputPicture, pictureUrl } from "./picture.js";
 import { PickError, cleanName, picksSomething, readPicks, writePicks } from "./picks.mjs";
 import { isConnected, outputsOf, pathTo, pickOf } from "./source.js";
 import { watch } from "./watch.js";
@@ -28,7 +28,11 @@ const colourOf = (index) => COLOURS[index % COLOURS.length];
 export function showPicks(node, root, lifetime) {
   const { pick, name } = pickOf(node);
   const widget = () => node.widgets.find((each) => each.name === name);
-  const picture = () => inputPicture(pick, "image", pick === node ? undefined : [...(pathTo(node.graph) ?? []), node]);
+  const given = () => inputPicture(pick, "image", pick === node ? undefined : [...(pathTo(node.graph) ?? []), node]);
+  const told = () => outputsOf({ node: pick })?.isi_pick?.[0] ?? null;
+  /** What comes in; where nodes make it, as the last run had it, which is another file each time. */
+  const picture = () => given() ?? (told() && pictureUrl(told().picture));
+  const which = () => given() ?? told()?.which ?? null;
   const chips = element("div", { className: "isi-pick-objects", role: "group", aria: { label: say("pick.objects") } });
   const named = element("input", { type: "text", className: "isi-pick-name", maxLength: 80, aria: { label: say("pick.name") } });
   const away = button("pick.take_away", () => { taking = !taking; refresh(); }, "−");
@@ -121,7 +125,7 @@ export function showPicks(node, root, lifetime) {
     const object = current();
     if (!objects()[chosen]) lines = [...lines.filter((line) => line !== ""), object];
     act(object);
-    markedOn = picture();
+    markedOn = which();
     const kept = picksSomething(object);
     asOneChange(() => {
       written = widget().value = writePicks(lines);
@@ -134,8 +138,8 @@ export function showPicks(node, root, lifetime) {
   /** Whether marks are there that were set on another picture than the one that is shown. */
   function isOther() {
     if (view.state !== "shown") return false;
-    markedOn = objects().length ? markedOn ?? picture() : null;
-    return markedOn !== null && markedOn !== picture();
+    markedOn = objects().length ? markedOn ?? which() : null;
+    return markedOn !== null && markedOn !== which();
   }
 
   const place = ({ x, y }) => [view.x(x / 100 * size().width), view.y(y / 100 * size().height)];
@@ -232,7 +236,7 @@ export function showPicks(node, root, lifetime) {
   }
 
   function draw(pen) {
-    if (found.picks === widget()?.value && foundOn === picture()) {
+    if (found.picks === widget()?.value && foundOn === which()) {
       const { width, height } = size();
       found.draw(pen, view.x(0), view.y(0), width * view.scale, height * view.scale);
     }
@@ -259,8 +263,8 @@ export function showPicks(node, root, lifetime) {
   }
 
   view.live(lifetime);
-  watch(lifetime, () => outputsOf({ node: pick })?.isi_pick?.[0] ?? null, (ran) => {
-    foundOn = picture();
+  watch(lifetime, told, (ran) => {
+    foundOn = which();
     found.show(ran);
   });
   watch(lifetime, () => [widget()?.value, isConnected(node, name)], () => {

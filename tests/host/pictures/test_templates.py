@@ -7,7 +7,6 @@ import pytest
 from isi.tools import graphs
 from isi.tools.mini import expect
 
-from ...conftest import ROOT
 from ..harness import CAUGHT
 
 RUN = "ISI_RUN"
@@ -35,7 +34,7 @@ def catch(host, graph, wanted):
 @pytest.mark.parametrize("by", [0, 101, 202], ids=["shipped", "second", "third"])
 @pytest.mark.parametrize("name", graphs.names())
 def test_a_template_shows_what_it_should(host, name, by):
-    for picture in (ROOT / "assets" / "examples").glob("*.png"):
+    for picture in graphs.inputs():
         shutil.copy(picture, host.base / "input")
     expected = json.loads((graphs.WORKFLOWS / "api" / f"{name}.expect.json").read_text("utf-8"))
     graph = graphs.load(name)

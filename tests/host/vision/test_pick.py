@@ -42,17 +42,36 @@ def test_a_batch_has_a_mask_a_picture_for_each_object(host, picture):
     assert none.shape == (1, *SIZE) and not none.any()
 
 
+def told(host, **inputs):
+    """What the page of an ISI Pick is told."""
+    host.events.clear()
+    host.call("ISI_Pick", segmenter="regions", **inputs)
+    found = [data["output"] for event, data in host.events if event == "executed" and data["node"] == "node"]
+    ((shown,),) = (output["isi_pick"] for output in found)
+    return shown
+
+
+def saved(host, file):
+    with Image.open(host.base / "temp" / file["subfolder"] / file["filename"]) as picture:
+        return np.array(picture)
+
+
+def test_the_page_is_told_which_picture_it_was(host, picture):
+    """One that nodes made it has nowhere else; nothing needs to be picked yet."""
+    other = 1 - picture
+    first, again, another = (told(host, image=image, picks="") for image in (picture, picture.clone(), other))
+    assert (saved(host, first["picture"]) == (picture[0] * 255).byte().numpy()).all()
+    assert not saved(host, first["found"]).any()
+    assert first["which"] == again["which"] != another["which"]
+
+
 def test_the_page_is_told_which_object_has_each_pixel(host):
     """Of the first picture, in a file of its own; 600 pixels are shown as 300."""
     picture = torch.full((2, 8, 600, 3), 0.9)
     picture[0, :, 100:200, 0] = picture[0, :, 300:420, 1] = 0.1
     picks = "a: + 25 50\nb: + 60 50"
-    host.events.clear()
-    host.call("ISI_Pick", image=picture, picks=picks, segmenter="regions")
-    told = [data["output"] for event, data in host.events if event == "executed" and data["node"] == "node"]
-    ((shown,),) = (output["isi_pick"] for output in told)
-    with Image.open(host.base / "temp" / shown["found"]["subfolder"] / shown["found"]["filename"]) as file:
-        numbers = np.array(file)[..., 0]
+    shown = told(host, image=picture, picks=picks)
+    numbers = saved(host, shown["found"])[..., 0]
     wanted = np.zeros((4, 300), int)
     wanted[:, 50:100], wanted[:, 150:210] = 1, 2
     assert shown["picks"] == picks and (numbers == wanted).all()
@@ -65,7 +84,7 @@ def test_an_object_that_is_all_of_the_picture(host, picture):
         "ISI_Pick", image=all_of_it, picks="it: + 50 50", segmenter="auto"
     )
     assert (masks == 1).all() and report == "1. it: 100.0%"
-    (filled,) = host.call("ISI_Fill", image=all_of_it, mask=together, mode="telea", seed=0)
+    filled, _ = host.call("ISI_Fill", image=all_of_it, mask=together, mode="telea", seed=0)
     assert torch.equal(filled, torch.full_like(all_of_it, 0.5))
     plan, _ = host.call("ISI_EditObjects", image=all_of_it, masks=masks, **EDIT)
     assert len(plan.steps) == 1
