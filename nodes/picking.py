@@ -119,9 +119,9 @@ class Pick(io.ComfyNode):
         """What the page is told: the first picture, which it may not know yet where nodes made it, what tells
         that from others, and what was found in it."""
         picture = image[:1, ..., :3].float()
-        files = (ui.PreviewImage(each, cls=cls).values[0] for each in (picture, numbered(masks)))
+        shown, found = (ui.PreviewImage(each, cls=cls).values[0] for each in (picture, numbered(masks)))
         which = zlib.crc32(picture.mul(255).clamp(0, 255).byte().cpu().numpy().tobytes())
-        return {"isi_pick": [dict(zip(("picture", "found"), files, strict=True), picks=picks, which=which)]}
+        return {"isi_pick": [{"picture": shown, "found": found, "picks": picks, "which": which}]}
 
 
 NODES: list[type[io.ComfyNode]] = [Pick]
