@@ -65,7 +65,7 @@ class CleanPlate:
         if where is None:
             return None
         box = where.padded(RING).within(*self.clip.size)
-        rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
+        rows, columns = box.place
         inside = hole[rows, columns]
         pixels = self.clip.frame(index)[rows, columns].float().clone()
         shown, known = self._median(index, box, inside)
@@ -84,7 +84,7 @@ class CleanPlate:
         if made is None:
             return
         box = made.box
-        rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
+        rows, columns = box.place
         self.unseen[index, rows, columns] = made.unseen
         mask = self.clip.mask(index)[None, rows, columns]
         below = self.frames[index : index + 1, rows, columns]
@@ -150,7 +150,7 @@ class CleanPlate:
                 return
             if self.camera.place(other).shot != shot:
                 continue
-            rows, columns = slice(made.box.top, made.box.bottom), slice(made.box.left, made.box.right)
+            rows, columns = made.box.place
             whole, unseen = self.clip.frame(other).clone(), torch.zeros(*self.clip.size, 1)
             whole[rows, columns], unseen[rows, columns, 0] = made.pixels.to(whole), made.unseen
             motion = self._motion(index, other)

@@ -171,7 +171,7 @@ def drawn_to_edges(colours: Tensor, mask: Tensor) -> Tensor:
     if box is None:
         return mask
     box = box.padded(MARGIN).within(*mask.shape)
-    rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
+    rows, columns = box.place
     labels = zones_of(colours[:, rows, columns].movedim(0, -1)).labels
     inside = np.bincount(labels.ravel(), weights=mask[rows, columns].numpy().ravel())
     taken = inside > 0.5 * np.bincount(labels.ravel())

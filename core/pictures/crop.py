@@ -48,6 +48,11 @@ class Box:
     def right(self) -> int:
         return self.left + self.width
 
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """The rows and columns of a picture that a box inside it is."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
     def within(self, height: int, width: int) -> Box:
         """The part of the box inside a picture of this size."""
         top, left = max(0, self.top), max(0, self.left)

@@ -171,7 +171,7 @@ def context(hole: Box, frame: tuple[int, int]) -> Box:
 
 def _fill_box(picture: Tensor, unknown: Tensor, box: Box, model: Any, device: torch.device) -> None:
     """Fills every unknown pixel of a box of `picture` `[1, H, W, C]` in place, and marks them known."""
-    rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
+    rows, columns = box.place
     scale = min(1.0, WORKING_SIZE / max(box.height, box.width))
     size = (max(1, round(box.height * scale)), max(1, round(box.width * scale)))
     part = take(picture, box)
