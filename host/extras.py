@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from .frames.fill import FillExtra
 from .inside.frequency import KeepLowExtra
 from .inside.tone import BracketExtra
 from .loop.moment import Extras, StepExtra
 from .models.enlarging import EnlargeExtra
-from .models.fill_models import FillExtra
 from .tiles.demofusion import DemoFusionExtra
 from .tiles.tiled import TiledExtra
 

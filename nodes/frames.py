@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..core.frames.clip import Clip, clip_of
+from ..core.fills.fill import LONGEST_WINDOW
+from ..core.frames.clip import FRAMES, Clip, clip_of
 from ..core.frames.keys import found_in, parse_keys
 from ..core.pictures import masks
 from ..core.pictures.masks import as_mask
@@ -49,13 +50,13 @@ class Fill(io.ComfyNode):
                     "at once.",
                 ),
                 io.Combo.Input(
-                    "frames", options=["each alone", "clean plate"], optional=True,
+                    "frames", options=list(FRAMES), optional=True,
                     tooltip="For a batch that is a clip. clean plate: what other frames show behind the "
                     "mask, also where the camera pans or zooms; mode fills only what none of them shows, the "
                     "same in each frame.",
                 ),
                 io.Int.Input(
-                    "window", default=48, min=1, max=10_000, optional=True,
+                    "window", default=48, min=1, max=LONGEST_WINDOW, optional=True,
                     tooltip="Only with clean plate: how many frames before and after are looked at. More for "
                     "objects that move slowly.",
                 ),
@@ -74,11 +75,6 @@ class Fill(io.ComfyNode):
         if frames == "each alone" or not len(image):
             hole = masks.inward(as_mask(mask, *image.shape[1:3], len(image)), falloff)
             return io.NodeOutput(fill_by_name(image, hole, mode, seed), hole.to(mask.dtype))
-        if len(image) == 1:
-            raise ValueError(
-                "A clean plate is made of what other frames show, and a single one came: connect a batch of "
-                "frames (a list of them has to be one batch of one size), or choose each alone."
-            )
         clip = clip_of(image, mask)
         if falloff:
             clip = Clip(image, masks.inward(clip.masks, falloff))

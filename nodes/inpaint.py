@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..core.fills.fill import LONGEST_WINDOW
+from ..core.frames.clip import FRAMES, check_clip, clip_of
 from ..core.pictures.crop import RESAMPLINGS, ViewSize, blended
 from ..core.pictures.masks import FLOOR, as_mask
 from ..core.pictures.stitch import Around, crop_for_inpaint
@@ -255,6 +257,17 @@ class EditObjects(io.ComfyNode):
                 relative_padding_input(),
                 resampling_input(),
                 mask_floor_input(),
+                io.Combo.Input(
+                    "frames", options=list(FRAMES), optional=True,
+                    tooltip="For a batch that is a clip. clean plate: what other frames show behind the "
+                    "removed objects, also where the camera pans or zooms; fill is for what none of them "
+                    "shows, the same in each frame.",
+                ),
+                io.Int.Input(
+                    "window", default=48, min=1, max=LONGEST_WINDOW, optional=True,
+                    tooltip="Only with clean plate: how many frames before and after are looked at. More for "
+                    "objects that move slowly.",
+                ),
             ],
             outputs=[
                 sockets.Plan.Output(display_name="plan", tooltip="For ISI Iterate or ISI Join Plans."),
@@ -263,17 +276,23 @@ class EditObjects(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, image, masks, actions, prompts, fill, **settings) -> io.NodeOutput:
+    def execute(
+        cls, image, masks, actions, prompts, fill, frames=FRAMES[0], window=48, **settings
+    ) -> io.NodeOutput:
         masks = as_mask(masks, *image.shape[1:3])
         what = {"actions": parse_actions(actions), "prompts": prompts.splitlines() or [""]}
         # One mask is for all pictures of a batch; otherwise each of them has its own.
-        frames = len(image) if len(masks) > 1 else 1
-        if len(masks) % frames:
+        count = len(image) if len(masks) > 1 else 1
+        if len(masks) % count:
             raise ValueError(
-                f"There are {len(masks)} masks for {frames} pictures: connect one mask, or one a picture "
+                f"There are {len(masks)} masks for {count} pictures: connect one mask, or one a picture "
                 "for each object (ISI Mask gives them with `frames` on)."
             )
-        plan = ObjectEdits(fill=fill_called(fill), **what, **settings).plan(masks, frames)
+        if frames == FRAMES[0]:
+            window = 0
+        else:
+            check_clip(clip_of(image, masks))
+        plan = ObjectEdits(fill=fill_called(fill), window=window, **what, **settings).plan(masks, count)
         return io.NodeOutput(plan, plan.table())
 
 

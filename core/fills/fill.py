@@ -23,6 +23,7 @@ from .noise import patch_noise
 from .pyramid import push_pull
 
 NEUTRAL = 0.5
+LONGEST_WINDOW = 10_000
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,20 @@ class Fill(ExtraValue):
 
     `fill` names one of MODES, or a file of an inpainting model in its state `version`; `seed` is for "patch
     noise" and for models that paint from a latent. `only`: the fill is the step's result. `touched`: all that
-    the mask touches is new, not only where it is 1 (or nearly).
+    the mask touches is new, not only where it is 1 (or nearly). With a `window` the pictures are the frames
+    of a clip: what up to so many before and after show behind the mask stands there, and the fill is for
+    what none of them shows.
     """
 
     kind: ClassVar[str] = "fill"
-    limits: ClassVar[Limits] = {"seed": SEEDS}
+    limits: ClassVar[Limits] = {"seed": SEEDS, "window": (0, LONGEST_WINDOW)}
 
     fill: str = "edge"
     version: str = ""
     seed: int = 0
     only: bool = False
     touched: bool = False
+    window: int = 0
 
 
 @in_float32

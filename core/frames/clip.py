@@ -40,6 +40,24 @@ class Clip:
         return self.mask(index) > 0
 
 
+FRAMES = ("each alone", "clean plate")
+"""How the pictures of a batch may be filled."""
+
+
+def check_clip(clip: Clip) -> None:
+    """Raises ValueError for a clip in which no frame can say what another one hides."""
+    if len(clip) == 1:
+        raise ValueError(
+            "A clean plate is made of what other frames show, and a single one came: connect a batch of "
+            "frames (a list of them has to be one batch of one size), or choose each alone."
+        )
+    if all(bool(clip.hidden(index).all()) for index in range(len(clip))):
+        raise ValueError(
+            "The masks cover every frame wholly, so that nothing is known of what is behind them: connect "
+            "masks of the object alone."
+        )
+
+
 def clip_of(frames: Tensor, masks: Tensor) -> Clip:
     """The clip of these, with masks that are checked and in 0..1.
 

@@ -45,6 +45,9 @@ class ObjectEdits:
     sampled at `remove_denoise`; 0 is the fill alone. All objects whose background is replaced are kept in
     one step: the background is what none of them covers.
 
+    With a `window` the pictures are the frames of a clip: behind the objects to remove, all of them in one
+    step, stands what up to so many frames before and after show, and `fill` is for what none of them shows.
+
     A crop shows `padding` pixels round an object, and at least `relative_padding` of its longer side; it is
     resized by `resampling`. Levels up to `mask_floor` are not looked for.
     """
@@ -66,6 +69,7 @@ class ObjectEdits:
     relative_padding: float = 0.0
     resampling: str = "smooth"
     mask_floor: float = FLOOR
+    window: int = 0
 
     def plan(self, masks: Tensor, frames: int = 1) -> Plan:
         """A step an object of `masks` `[N * frames, H, W]`; objects without any mask are skipped.
@@ -77,15 +81,22 @@ class ObjectEdits:
         assets: dict[str, Tensor] = {}
         order = self._order(objects)
         need_room(
-            sum(self._held(objects[index]) for index in order) + 6 * masks[:frames].nbytes,
+            sum(self._held(objects[index]) for index in order)
+            + (6 + 2 * bool(self.window)) * masks[:frames].nbytes,
             f"Planning {len(order)} objects",
             "plan fewer of them, or lower `padding`",
         )
         check_text(2 * len(order) * max(map(text_size, self.prompts)))
         kept = [index for index in order if self._action(index) == BACKGROUND]
+        behind = [index for index in order if self.window and self._action(index) == "remove"]
         steps = []
         for index in order:
-            if index not in kept:
+            if behind[:1] == [index]:
+                steps.append(self._plate(sorted(behind), objects, assets))
+            if index in behind:
+                if self.remove_denoise:
+                    steps.append(self._edit(index, objects[index], assets))
+            elif index not in kept:
                 steps.append(self._edit(index, objects[index], assets))
             elif index == kept[0]:
                 earlier = order[: order.index(index)]
@@ -124,11 +135,21 @@ class ObjectEdits:
         box, view = self._crop(sample, back, mask)
         lens = Crop(*box, *view, *_named(sample, back, Box(*box), assets), self.match, self.resampling)
         step = self._step([index], action, lens, denoise)
-        if action != "remove":
+        if action != "remove" or self.window:
             return step
         # The sample mask is the hole: what an enlarged view makes of its edge is still all to be filled.
         fill = replace(self.fill, seed=step.seed, only=only, touched=True)
         return replace(step, steps=1 if only else self.steps, extras=(fill.to_extra(),))
+
+    def _plate(self, seen: list[int], objects: Mapping[int, Tensor], assets: dict[str, Tensor]) -> Step:
+        """Removes objects of a clip by what other frames show. Whole frames: none is resampled, and all that
+        is to be seen behind the objects is there."""
+        sample, back = self._hole(torch.stack([objects[index] for index in seen]).amax(0))
+        box = Box(0, 0, *sample.shape[1:])
+        lens = Crop(0, 0, *[box.height, box.width] * 2, *_named(sample, back, box, assets))
+        step = self._step(seen, "remove", lens, 0.0)
+        fill = replace(self.fill, seed=step.seed, only=True, touched=True, window=self.window)
+        return replace(step, steps=1, extras=(fill.to_extra(),))
 
     def _hole(self, mask: Tensor) -> tuple[Tensor, Tensor]:
         """What is sampled, and what comes back."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...core.edits.registration import Motion
 from ...core.frames.camera import Place
-from ...core.frames.clip import Clip
+from ...core.frames.clip import Clip, check_clip
 from ...core.frames.plate import Behind, CleanPlate
 from ...core.loop.keys import hashed, root_key
 from ...core.loop.plan import content_hash
@@ -27,13 +27,9 @@ def clean_clip(clip: Clip, name: str, seed: int, window: int) -> tuple[Tensor, T
     """The frames `[N, H, W, C]` of a clip without what its masks cover, and where no frame showed what is
     behind it `[N, H, W]`: there stands the fill that is called `name`.
 
-    Raises ValueError where masks cover every frame wholly.
+    Raises ValueError for a single frame, and where masks cover every frame wholly.
     """
-    if all(bool(clip.hidden(index).all()) for index in range(len(clip))):
-        raise ValueError(
-            "The masks cover every frame wholly, so that nothing is known of what is behind them: connect "
-            "masks of the object alone."
-        )
+    check_clip(clip)
     plate = CleanPlate(clip, lambda picture, hole: fill_by_name(picture, hole, name, seed), window)
     store, root = open_store(), _root(clip, name, seed, window)
     store.sweep()

@@ -1,4 +1,4 @@
-"""Fills by models (LaMa, MAT) from files, beside those of `core.fills.fill`, and the plan's `fill` extra.
+"""Fills by models (LaMa, MAT) from files, beside those of `core.fills.fill`.
 
 A fill is named by one string: a mode of `core.fills.fill`, or a file in the folder models/inpaint.
 """
@@ -20,10 +20,9 @@ import torch
 from torch import Tensor
 
 from ...core.fills.fill import MODES, Fill, fill
-from ...core.loop.lens import View, composite, in_float32, resize, with_channels_of
+from ...core.loop.lens import composite, in_float32, resize, with_channels_of
 from ...core.pictures.crop import Box, objects, take
 from ...core.pictures.masks import resize_mask
-from ..loop.moment import StepExtra
 from ..packages import needed_by
 
 FOLDER = "inpaint"
@@ -32,10 +31,6 @@ WORKING_SIZE = 512
 """The longest side that these models see: they were trained on 256 and 512, and blur beyond."""
 CONTEXT = 32
 """The least that a crop shows round a hole, in pixels; otherwise half of the hole's longer side."""
-NEW = 0.99
-"""Where a view's sample mask is at least this, there is nothing to be kept: a soft edge lies beyond it.
-
-A step whose mask is a hole and nothing else says `touched`: there, any level is a part of the hole."""
 
 
 def fill_names() -> list[str]:
@@ -182,22 +177,3 @@ def _fill_box(picture: Tensor, unknown: Tensor, box: Box, model: Any, device: to
     made = resize(made.movedim(1, -1).to(part), box.height, box.width)
     picture[:, rows, columns] = composite(part, with_channels_of(made, part), unknown[:, rows, columns])
     unknown[:, rows, columns] = 0
-
-
-class FillExtra(StepExtra[Fill]):
-    """Fills what is new in the view before it is encoded; with `only` the fill is the step's result."""
-
-    value = Fill
-
-    def check(self, value: Fill, model: Any, vae: Any) -> None:
-        if value.fill not in MODES:
-            load_fill_model(value.fill)
-
-    def prepare(self, view: View, value: Fill) -> View:
-        if view.mask is None:
-            return view
-        new = view.mask > 0 if value.touched else view.mask >= NEW
-        return View(fill_by_name(view.pixels, new.float(), value.fill, value.seed), view.mask)
-
-    def finish(self, pixels: Tensor, view: View, value: Fill) -> Tensor:
-        return view.pixels if value.only else pixels
