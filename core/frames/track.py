@@ -33,7 +33,9 @@ MARGIN = 12
 """Pixels round a mask within which its edges are looked for."""
 OFF, LESS, OTHER = 0.05, 0.85, 0.5
 """A mask is drawn to the edges at its place if what is there differs by no more than this share of it beyond
-a pixel, and overlaps so much (intersection over union). What was lost is found if it differs by no more."""
+a pixel, and overlaps so much (intersection over union). What was lost is found if it differs by no more,"""
+TELLING = 0.3
+"""or is off from its anchor by no more than this share of its own deviation: a texture needs no edges."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,12 @@ class _Look:
 
     colours: Tensor
     mask: Tensor
+
+    @property
+    def deviation(self) -> float:
+        """How far its colours are from their mean: root mean square, 0 for a plain one."""
+        own = self.colours[:, self.mask > 0]
+        return float((own - own.mean(1, keepdim=True)).square().mean()) ** 0.5
 
     @property
     def cut(self) -> bool:
@@ -69,7 +77,7 @@ class Follower:
         small = self._small(frame)
         found = None
         if bool(self.anchor.mask.any()):
-            leaving = not self.lost and self.last.cut
+            leaving = self.last.cut
             found = self._found(small, WORST if leaving else GOOD)
             if found is None and not self.lost and not leaving:
                 # It turned or changed its light: what it looked like last says more.
@@ -77,11 +85,12 @@ class Follower:
                 found = self._found(small, WORST)
                 if found is None:
                     self.anchor, self.place = before
-        self.lost = found is None
+        was_lost, self.lost = self.lost, found is None
         if found is None:
             return torch.zeros(self.size)
         mask, place = found
-        self.speed = (place[0] - self.place[0], place[1] - self.place[1])
+        # How far it went while nobody saw it says nothing of how fast it goes.
+        self.speed = (0, 0) if was_lost else (place[0] - self.place[0], place[1] - self.place[1])
         self.place, self.last = place, _Look(small, mask)
         large = resize(mask[None, ..., None], *self.size)[0, ..., 0]
         return (large > 0.5).float()
@@ -94,14 +103,17 @@ class Follower:
 
     def _found(self, small: Tensor, most: float) -> tuple[Tensor, tuple[int, int]] | None:
         """The mask of what fits the anchor best in a frame, and where the anchor lies there; None where it
-        differs by more than `most`."""
+        differs by more than `most`. Further off than the object is large it could be another thing: there it
+        has to differ by no more than GOOD, and to have edges or a texture of its own."""
         ahead = (self.place[0] + self.speed[0], self.place[1] + self.speed[1])
         *place, differs = best_place(
             self.anchor.colours, self.anchor.mask, small, None if self.lost else ahead
         )
-        if differs > most:
-            return None
         down, right = place
+        away = (down - ahead[0]) ** 2 + (right - ahead[1]) ** 2
+        elsewhere = self.lost or away > float(self.anchor.mask.sum())
+        if differs > (GOOD if elsewhere else most):
+            return None
         mask = _shifted(self.anchor.mask, down, right)
         if not self.lost and not self.last.cut:  # as it has become since
             mask = _shifted(self.last.mask, down - self.place[0], right - self.place[1])
@@ -109,7 +121,7 @@ class Follower:
         wide, narrow = grow(mask[None], 1)[0], grow(mask[None], -1)[0]
         beyond = (drawn - wide).clamp(min=0) + (narrow - drawn).clamp(min=0)
         off = float(beyond.sum() / mask.sum().clamp_min(1))
-        if self.lost and off > OTHER:
+        if elsewhere and off > OTHER and differs > TELLING * self.anchor.deviation:
             return None  # a part of something larger that looks alike
         overlap = float((drawn * mask).sum() / torch.maximum(drawn, mask).sum().clamp_min(1))
         return drawn if off <= OFF and overlap >= LESS else mask, (down, right)
