@@ -81,7 +81,7 @@ def disc_at(columns, radius=5.2):
 
 
 def gone_for_a_while():
-    """A disc that runs on the left of a ground, is nowhere for six frames, and comes back far to the right."""
+    """A disc that runs on the left of a ground, is nowhere for six frames, and is back far to the right."""
     masks = torch.cat([disc_at(range(14, 26, 2)), torch.zeros(6, SIZE, SIZE), disc_at(range(64, 52, -2))])
     return camera_clip(1).repeat(18, 1, 1, 1), masks
 

@@ -1,5 +1,7 @@
 """Picks as text, and what one click takes: the whole of a drawn object, whose mask is known, and no other."""
 
+from colorsys import hsv_to_rgb
+
 import pytest
 import torch
 from isi.core.picking.picks import MOST_OBJECTS, Pick, parse_picks
@@ -75,6 +77,53 @@ def test_two_touching_things_of_one_hue_part_where_they_are_told_apart():
     assert torch.equal(left, whole * (torch.arange(96) < 48))
     both = segment(picture, [Pick("", ((30, 50),)), Pick("", ((70, 50),))])
     assert torch.equal(both[0], left) and torch.equal(both.sum(0).clamp(max=1), whole)
+
+
+def disc(x, y, radius, size=160):
+    """A disc with a smooth edge: each pixel as much as it covers of it."""
+    at = (torch.arange(4 * size) + 0.5) / 4
+    inside = ((at - x) ** 2 + (at[:, None] - y) ** 2 < radius**2).float()
+    return inside.unflatten(0, (size, 4)).unflatten(2, (size, 4)).mean((1, 3))
+
+
+def two_that_overlap(front, back, noise):
+    """Two discs on a light ground, the front one over the other, and the masks of what is seen of each;
+    colours are (degrees, saturation, value)."""
+    masks = disc(60, 80, 36), disc(104, 84, 34)
+    picture = torch.tensor([0.85, 0.85, 0.8]).expand(160, 160, 3)
+    for (degrees, *other), mask in zip((back, front), reversed(masks), strict=True):
+        picture = torch.lerp(picture, torch.tensor(hsv_to_rgb(degrees / 360, *other)), mask[..., None])
+    generator = torch.Generator().manual_seed(0)
+    picture = picture + noise * torch.randn(picture.shape, generator=generator)
+    return picture.clamp(0, 1), (masks[0], masks[1] * (1 - masks[0]))
+
+
+BESIDE = [(((96 - away) / 1.6, 50.0), ((96 + away) / 1.6, 50.0)) for away in (2, 10)]
+"""Clicks on the front disc and on the other one, so many pixels from the edge that they share."""
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+@pytest.mark.parametrize("back", [(220, 0.8, 0.8), (30, 0.8, 0.8), (15, 0.8, 0.8)])
+def test_a_click_beside_the_shared_edge_takes_the_object_that_it_is_on(back, noise):
+    picture, truths = two_that_overlap((0, 0.8, 0.8), back, noise)
+    for clicks in BESIDE:
+        for click, truth in zip(clicks, truths, strict=True):
+            assert overlap(segment(picture, [Pick("", (click,))])[0], truth) > 0.98
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+@pytest.mark.parametrize(
+    ("front", "back"), [((0, 0.8, 0.8), (0, 0.8, 0.5)), ((0, 0, 0.3), (0, 0, 0.6))], ids=["one hue", "greys"]
+)
+def test_two_of_one_hue_that_overlap_are_one_until_both_are_picked(front, back, noise):
+    picture, truths = two_that_overlap(front, back, noise)
+    for clicks in BESIDE:
+        alone = [segment(picture, [Pick("", (click,))])[0] for click in clicks]
+        assert all(overlap(mask, sum(truths)) > 0.98 for mask in alone)  # one thing, half in the shade
+        both = segment(picture, [Pick("", (click,)) for click in clicks])
+        assert all(overlap(mask, truth) > 0.98 for mask, truth in zip(both, truths, strict=True))
+        taken_off = segment(picture, [Pick("", clicks[:1], clicks[1:])])
+        assert torch.equal(taken_off[0], both[0])
 
 
 def test_clicks_on_borders_on_an_edge_and_five_hundred_on_one_object():
