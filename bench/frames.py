@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from ..tests.core.frames.clips import camera_clip, decibels, disc_masks, with_object
+from ..tests.core.frames.clips import camera_clip, decibels, disc_masks, ground, with_object
 
 COUNT, SIZE = 48, 128
 MEMORY_SIZE = 256
@@ -61,12 +61,9 @@ def flicker(frames, hole):
     return float((frames[1:] - frames[:-1]).abs()[both].mean())
 
 
-def quality() -> None:
-    from ..core.fills.fill import fill
-    from ..core.frames.clip import clip_of
-    from ..core.frames.plate import CleanPlate
-
-    clips = {
+def clips():
+    """Frames, masks and ground of each clip by what is special about it."""
+    return {
         "mini world, still": mini_clip(),
         "mini world, pan of 1.7 and 0.6 px a frame": mini_clip((-1.7, 0.6)),
         "clouds, still": clouds(),
@@ -75,9 +72,16 @@ def quality() -> None:
         "clouds, pan of 2.3 and 0.7 px a frame": clouds(pan=(2.3, -0.7)),
         "clouds, pan and zoom of 0.3 % a frame": clouds(pan=(1.3, 0.4), zoom=1.003),
     }
+
+
+def quality() -> None:
+    from ..core.fills.fill import fill
+    from ..core.frames.clip import clip_of
+    from ..core.frames.plate import CleanPlate
+
     print("| clip | clean plate, dB | each alone (telea), dB | flicker / truth's | unseen | s a frame |")
     print("|---|---|---|---|---|---|")
-    for name, (frames, masks, truth) in clips.items():
+    for name, (frames, masks, truth) in clips().items():
         began = time.perf_counter()
         plate = CleanPlate(clip_of(frames, masks), lambda picture, mask: fill(picture, mask, "telea"), 48)
         for index in range(COUNT):
@@ -94,6 +98,41 @@ def quality() -> None:
             f"{ratio} | {float(plate.unseen[hole].mean()):.1%} | {took:.2f} |",
             flush=True,
         )
+
+
+def away_and_back():
+    """A textured disc that leaves to the right over clouds, is out for 8 frames, and comes back."""
+    columns = torch.cat(
+        [torch.linspace(SIZE / 2, 1.2 * SIZE, COUNT // 2), torch.linspace(1.2, 0.3, COUNT // 2) * SIZE]
+    )
+    masks = torch.cat([disc_masks(1, SIZE, SIZE / 8, float(column.round()) / SIZE) for column in columns])
+    frames, own = camera_clip(COUNT, SIZE, noise=0.01), ground(9, SIZE, SIZE)
+    for frame, mask, column in zip(frames, masks, columns, strict=True):
+        y, x = (mask > 0).nonzero(as_tuple=True)
+        frame[y, x] = own[y, (x - int(column.round())) % SIZE]
+    return frames, masks, None
+
+
+def tracking() -> None:
+    from ..core.frames.track import tracked
+
+    print("| clip | key frame | mean IoU | worst | not found | s a frame |\n|---|---|---|---|---|---|")
+    for name, (frames, masks, _) in {**clips(), "clouds, leaves and comes back": away_and_back()}.items():
+        for key in (0, COUNT // 2 - 1) if masks.amax((1, 2)).all() else (0,):
+            began = time.perf_counter()
+            made = dict(tracked(frames, masks[key : key + 1], [key]))
+            took = (time.perf_counter() - began) / COUNT
+            # Of what is only just in the frame nothing need be found.
+            there = [at for at in range(COUNT) if at != key and masks[at].sum() > 0.3 * masks[key].sum()]
+            both = [((made[at] > 0) & (masks[at] > 0)).sum() for at in there]
+            either = [((made[at] > 0) | (masks[at] > 0)).sum() for at in there]
+            overlaps = [float(one / other) for one, other in zip(both, either, strict=True)]
+            missed = f"{sum(not made[at].any() for at in there)} of {len(there)}"
+            mean = sum(overlaps) / len(there)
+            print(
+                f"| {name} | {key + 1} | {mean:.3f} | {min(overlaps):.2f} | {missed} | {took:.3f} |",
+                flush=True,
+            )
 
 
 def memory(count: int) -> None:
@@ -131,6 +170,7 @@ def main() -> None:
         memory(int(os.environ[COUNTED]))
         return
     quality()
+    tracking()
     for count in (100, 1000):
         again = [sys.executable, "-m", "bench", "frames"]
         subprocess.run(again, env={**os.environ, COUNTED: str(count)}, check=True)
