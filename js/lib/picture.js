@@ -147,9 +147,9 @@ export class PictureView {
   #become(state, size) {
     this.state = state;
     this.size = size;
-    this.image.hidden = state === "none" || state === "failed";
     this.#options.changed?.(this);
-    this.redraw();
+    this.#draw(); // in its place before it is seen
+    this.image.hidden = !size;
   }
 
   /** Device pixels per unit of the element: the screen's, times how far the canvas is zoomed in. */

@@ -38,6 +38,7 @@ SEEDS = """() => Object.keys(LiteGraph.registered_node_types)
     const at = widgets.findIndex(widget => widget.name === "seed" || widget.name === "noise_seed");
     return at < 0 ? [] : [[type, widgets[at + 1]?.value]];
   })"""
+DRAWN = "async () => { for (let n = 0; n < 3; n++) await new Promise(requestAnimationFrame); }"
 WATCH_RUN = """() => {
   window.ended = null;
   for (const kind of ["execution_success", "execution_error"])
@@ -62,9 +63,19 @@ def keep_seed(page):
     )
 
 
+def arrange(page, script, *given):
+    """Moves nodes or the canvas by a script, and waits until the page has drawn them where they are now.
+
+    The page draws its canvas with its next frame, and moves what lies over it after that: until then a place
+    that is measured is not the place that a click meets.
+    """
+    page.evaluate(script, *given)
+    page.evaluate(DRAWN)
+
+
 def show(page, node_type="ISI_Iterate"):
     """Moves the canvas to a node of that type."""
-    page.evaluate(SHOW, node_type)
+    arrange(page, SHOW, node_type)
 
 
 def open_strip(page, graph, run):

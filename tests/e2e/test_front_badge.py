@@ -10,7 +10,7 @@ from isi.tools.browser import front_end
 from playwright.sync_api import expect
 
 from ..core.models.header_vectors import safetensors_start, vectors
-from .front import choose
+from .front import arrange, choose
 
 FILES = ("sd1-4", "sd1-8", "sd1-9", "sd1-12", "sd2-5", "sdxl-9", "x4-7", "svd-8")
 FIRST = "checkpoints/sd1-9.safetensors"
@@ -62,7 +62,7 @@ def badges(page):
     """The badges of ISI Load Concat Model and of ISI Inspect Model, in an open graph."""
     page.faults.clear()
     page.load_api(WIRED, "badge")
-    page.evaluate(ARRANGE)
+    arrange(page, ARRANGE)
     found = page.page.locator(".isi-badge")
     expect(found).to_have_count(2, timeout=30_000)
     expect(found.first).to_contain_text("9 channels", timeout=30_000)

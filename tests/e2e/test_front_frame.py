@@ -18,6 +18,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from ..js.levels import taus
+from .front import arrange
 
 pytestmark = pytest.mark.usefixtures("faultless")
 
@@ -93,7 +94,7 @@ def open_canvas(page, extend=None, file="circle.png", overlap=16):
         },
         "frame",
     )
-    page.evaluate(SHOW)
+    arrange(page, SHOW)
     return page.page.locator(".isi-frame-status")
 
 
@@ -292,7 +293,7 @@ def test_the_heat_map_is_the_servers_preview_before_it_runs(page, server):
         "4": {"class_type": "SaveImage", "inputs": {"images": ["3", 2], "filename_prefix": "heat"}},
     }
     page.load_api(graph, "heat")
-    page.evaluate(SHOW)
+    arrange(page, SHOW)
     note = page.page.locator(".isi-heat-note")
     expect(note).to_have_text("Estimate: 20 steps of the scheduler normal.")
     mask = 1 - torch.arange(64).view(1, 1, 64) * 4 / 255

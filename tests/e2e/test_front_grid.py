@@ -10,7 +10,7 @@ from isi.core.tiles.tiling import Tiling
 from isi.tools.browser import front_end
 from playwright.sync_api import expect
 
-from .front import choose
+from .front import arrange, choose
 
 SD1 = Geometry(8, 4, 768)
 FUSION = DemoFusion(1, 3.0, 1.0, 1.0)
@@ -76,7 +76,7 @@ def grids(page):
     """The grids of ISI Tiled Sampling (1536 x 1024, 12 steps) and of ISI Upscale Cost, in an open graph."""
     page.faults.clear()
     page.load_api(GRAPH, "grid")
-    page.evaluate(ARRANGE)
+    arrange(page, ARRANGE)
     found = page.page.locator(".isi-grid")
     expect(found).to_have_count(2, timeout=30_000)
     expect(found.first).to_contain_text("model calls", timeout=30_000)

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import expect
 from scipy import ndimage
 
-from .front import WATCH_RUN, choose, serious, show
+from .front import WATCH_RUN, arrange, choose, serious, show
 
 pytestmark = pytest.mark.usefixtures("faultless")
 
@@ -128,6 +128,42 @@ def test_axe_has_nothing_serious_against_it(page):
     assert serious(page.page, ".isi-pick") == []
 
 
+# Frames of the page come when `window.go()` is called, and not before.
+HOLD = """() => {
+  const { requestAnimationFrame: ask, cancelAnimationFrame: drop } = window;
+  const held = new Map();
+  window.requestAnimationFrame = (draw) => { const id = -1 - held.size; held.set(id, draw); return id; };
+  window.cancelAnimationFrame = (id) => { held.delete(id) || drop(id); };
+  window.go = () => {
+    Object.assign(window, { requestAnimationFrame: ask, cancelAnimationFrame: drop });
+    held.forEach((draw) => ask(draw));
+  };
+}"""
+
+
+@pytest.mark.newest
+def test_a_picture_is_seen_in_its_place_alone(page):
+    """Not as large as the file has it in the corner, for one frame or for as long as it takes to come: what
+    is clicked then lies elsewhere, or beside it."""
+    view, answers = page.page, []
+    view.route("**/view?*three_objects*", lambda route: answers.append(route))
+    page.load_api(GRAPH, "slow")
+    show(page, "ISI_Pick")
+    image = view.locator(f"{STAGE} .isi-picture-image")
+    while not answers:
+        view.wait_for_timeout(50)
+    expect(image).to_be_hidden()
+    page.evaluate(HOLD)
+    try:
+        view.unroute("**/view?*three_objects*")  # lets those that wait go on
+        expect(image).to_be_visible()
+        stage, first = view.locator(STAGE).bounding_box(), image.bounding_box()
+    finally:
+        page.evaluate("() => window.go()")
+    assert first["height"] == pytest.approx(stage["height"], abs=2)
+    assert first["x"] + first["width"] / 2 == pytest.approx(stage["x"] + stage["width"] / 2, abs=1)
+
+
 def test_a_new_object_stays_chosen_when_what_was_written_before_it_is_seen(page):
     """The widget is looked at ten times a second: here the look comes after both clicks."""
     page.load_api(GRAPH, "pick")
@@ -149,7 +185,7 @@ def test_a_new_object_stays_chosen_when_what_was_written_before_it_is_seen(page)
 
 
 # The one node of a graph at the left, as large as it likes; gives the place of its output on the screen.
-OUTPUT = """() => {
+OUTPUT = """ () => {
   const [node] = app.rootGraph.nodes;
   node.pos = [0, 0];
   app.canvas.ds.scale = 1;
@@ -246,7 +282,7 @@ LOOK = """() => {
 
 def test_removing_an_object_is_to_open_the_workflow_to_click_and_to_run(page, server):
     page.load(json.loads((WORKFLOWS / "click_remove.json").read_text("utf-8")))
-    page.evaluate(LOOK)
+    arrange(page, LOOK)
     page.page.get_by_role(
         "button", name="Remove this object"
     ).click()  # what the workflow shows as an example

@@ -8,7 +8,7 @@ import pytest
 from isi.tools.browser import front_end
 from playwright.sync_api import expect
 
-from .front import WATCH_RUN, keep_seed, run_graph, show
+from .front import WATCH_RUN, arrange, keep_seed, run_graph, show
 
 pytestmark = pytest.mark.usefixtures("faultless")
 
@@ -54,7 +54,7 @@ def finished(page):
     """The graph of a run without a name, in its UI form as it was queued, and the name that the run got."""
     page.load_api(run_graph(""), "runs")
     keep_seed(page)
-    page.evaluate(ARRANGE)
+    arrange(page, ARRANGE)
     graph = page.serialize()
     return graph, run(page)
 
@@ -73,7 +73,7 @@ def run(page):
 def open_it(page, graph):
     """Opens the graph as a new workflow and shows its strip."""
     page.load(graph)
-    page.evaluate(ARRANGE)
+    arrange(page, ARRANGE)
 
 
 def status(page):
@@ -146,7 +146,7 @@ def test_a_reload_right_after_a_run_keeps_the_strip(page, finished):
     page.page.wait_for_timeout(1500)  # the page keeps a draft of what is open a moment after it was opened
     assert run(page) == name
     page.reload()
-    page.evaluate(ARRANGE)
+    arrange(page, ARRANGE)
     expect(status(page)).to_contain_text(f"3 of 3 iterations · {name}")
 
 
@@ -170,7 +170,7 @@ def test_says_why_a_run_was_made_again(page, finished):
     why = f"negative: grey {page.run_name} -> pale {page.run_name}"
     expect(status(page)).to_contain_text(f"made again, since this changed: {why}")
     page.load(page.serialize())
-    page.evaluate(ARRANGE)
+    arrange(page, ARRANGE)
     expect(status(page)).to_contain_text("3 of 3 iterations")
     expect(status(page)).to_have_attribute("title", re.compile(re.escape(why)))
 
@@ -219,7 +219,7 @@ def test_an_edit_of_the_script_leaves_the_bookmark_and_shows_what_was_before(pag
     run(page)
     versions = page.page.get_by_label("Version of the run")
     page.load(page.serialize())
-    page.evaluate(ARRANGE)
+    arrange(page, ARRANGE)
     expect(cells(page)).to_have_count(2)
     expect(versions).to_be_visible()
     labels = versions.locator("option").all_inner_texts()

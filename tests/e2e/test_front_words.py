@@ -12,6 +12,7 @@ from isi.tools.sentences import translations
 from PIL import Image
 from playwright.sync_api import expect
 
+from .front import arrange
 from .test_front_runs_tab import TOGGLE
 
 GRAPH = {
@@ -91,7 +92,7 @@ def test_every_part_speaks_the_language(page, run):
     language, view = page.language, page.page
     page.faults.clear()
     page.load_api(GRAPH, "words")
-    page.evaluate(SHOW)
+    arrange(page, SHOW)
     status = view.locator(".isi-strip-status")
     expect(status).to_have_text(say(language, "strip.empty"), timeout=30_000)
     count = view.locator(".isi-script-count")
@@ -109,7 +110,7 @@ def test_every_part_speaks_the_language(page, run):
 
     page.evaluate("run => { app.rootGraph.nodes[1].properties.isi_run = run; }", run)
     page.load(page.serialize())
-    page.evaluate(SHOW)
+    arrange(page, SHOW)
     expect(status).to_have_text(say(language, "strip.found", count=2, of=2, run=run), timeout=30_000)
     expect(status).to_have_attribute("title", re.compile(re.escape(CHANGED[language])))
     for cell, name in zip(view.locator(".isi-strip-row [title]").all(), NAMES[language], strict=True):
