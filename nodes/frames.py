@@ -50,7 +50,7 @@ class Fill(io.ComfyNode):
                     "at once.",
                 ),
                 io.Combo.Input(
-                    "frames", options=list(FRAMES), optional=True,
+                    "frames", options=list(FRAMES[:2]), optional=True,
                     tooltip="For a batch that is a clip. clean plate: what other frames show behind the "
                     "mask, also where the camera pans or zooms; mode fills only what none of them shows, the "
                     "same in each frame.",

@@ -6,10 +6,12 @@ from comfy_api.latest import io
 
 from ..core.fills.fill import LONGEST_WINDOW
 from ..core.frames.clip import FRAMES, check_clip, clip_of
+from ..core.loop.lens import widened
 from ..core.pictures.crop import RESAMPLINGS, ViewSize, blended
 from ..core.pictures.masks import FLOOR, as_mask
 from ..core.pictures.stitch import Around, crop_for_inpaint
 from ..core.plans.objects import ORDERS, ObjectEdits, parse_actions
+from ..host.loop.run import check_picture
 from ..host.models.fill_models import fill_called, fill_names
 from . import sockets
 
@@ -261,12 +263,18 @@ class EditObjects(io.ComfyNode):
                     "frames", options=list(FRAMES), optional=True,
                     tooltip="For a batch that is a clip. clean plate: what other frames show behind the "
                     "removed objects, also where the camera pans or zooms; fill is for what none of them "
-                    "shows, the same in each frame.",
+                    "shows. one after another: each frame is an iteration that begins with the one before, "
+                    "with the same noise; all objects are one. ISI Run Images has them.",
                 ),
                 io.Int.Input(
                     "window", default=48, min=1, max=LONGEST_WINDOW, optional=True,
                     tooltip="Only with clean plate: how many frames before and after are looked at. More for "
                     "objects that move slowly.",
+                ),
+                io.Float.Input(
+                    "frame_denoise", default=0.3, min=0.0, max=1.0, step=0.01, optional=True,
+                    tooltip="Only with one after another: sampling over what the frame before shows. Lower "
+                    "is steadier; the first frame has denoise or remove_denoise.",
                 ),
             ],
             outputs=[
@@ -288,11 +296,16 @@ class EditObjects(io.ComfyNode):
                 f"There are {len(masks)} masks for {count} pictures: connect one mask, or one a picture "
                 "for each object (ISI Mask gives them with `frames` on)."
             )
-        if frames == FRAMES[0]:
-            window = 0
-        else:
+        if frames == "clean plate":
             check_clip(clip_of(image, masks))
-        plan = ObjectEdits(fill=fill_called(fill), window=window, **what, **settings).plan(masks, count)
+        else:
+            window = 0
+        edits = ObjectEdits(fill=fill_called(fill), window=window, **what, **settings)
+        if frames == "one after another":
+            together = masks.unflatten(0, (-1, count)).amax(0).expand(len(image), -1, -1)
+            plan = edits.in_turn(widened(check_picture(image)), together)
+        else:
+            plan = edits.plan(masks, count)
         return io.NodeOutput(plan, plan.table())
 
 

@@ -40,8 +40,8 @@ class Clip:
         return self.mask(index) > 0
 
 
-FRAMES = ("each alone", "clean plate")
-"""How the pictures of a batch may be filled."""
+FRAMES = ("each alone", "clean plate", "one after another")
+"""How the pictures of a batch are worked on: at once, by what others show, or each from the one before."""
 
 
 def check_clip(clip: Clip) -> None:

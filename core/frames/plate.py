@@ -105,10 +105,10 @@ class CleanPlate:
             shown, known = self._shown(index, other, box)
             if not bool((wanted & known).any()):
                 continue
-            light = _light(own, shown, known & ~hole)
-            if light is not None:
+            lighter = light(own, shown, known & ~hole)
+            if lighter is not None:
                 y, x = (wanted & known).nonzero(as_tuple=True)
-                samples[count[y, x], y, x] = shown[y, x] + light
+                samples[count[y, x], y, x] = shown[y, x] + lighter
                 count[y, x] += 1
         ranked = samples.sort(0).values
         last = (count - 1).clamp(min=0)
@@ -157,17 +157,17 @@ class CleanPlate:
             shown, inside = seen(whole, motion, box)
             there = inside & (seen(unseen, motion, box, "bilinear")[0][..., 0] > 0.5)
             covered = seen(self.clip.mask(other)[..., None], motion, box, "bilinear")[0][..., 0] > 0
-            light = _light(own, shown.float(), around & inside & ~covered)
+            lighter = light(own, shown.float(), around & inside & ~covered)
             taken = missing & there
-            pixels[taken] = (shown.float() + (0 if light is None else light))[taken].to(pixels)
+            pixels[taken] = (shown.float() + (0 if lighter is None else lighter))[taken].to(pixels)
             missing &= ~taken
 
 
-def _light(own: Tensor, other: Tensor, counted: Tensor) -> Tensor | None:
+def light(own: Tensor, other: Tensor, counted: Tensor) -> Tensor | None:
     """How much lighter `own` `[h, w, C]` is than `other` in each colour, as most of the `counted` pixels
     `[h, w]` say; None where they don't show the same."""
     apart = (own - other)[counted]
     if len(apart) < ENOUGH:
         return own.new_zeros(own.shape[-1])
-    light = apart.median(0).values
-    return None if float((apart - light).abs().amax(-1).median()) > MISFIT else light
+    offset = apart.median(0).values
+    return None if float((apart - offset).abs().amax(-1).median()) > MISFIT else offset

@@ -71,12 +71,14 @@ def in_float32(function: Callable[P, R]) -> Callable[P, R]:
 class View:
     """What a step works on: `pixels` `[B, h, w, C]`, and where they may change (`None`: everywhere).
 
-    `source` is the picture before it was resized to `pixels`, for whoever resizes it in a better way.
+    `source` is the picture before it was resized to `pixels`, for whoever resizes it in a better way. `new`
+    is where there is nothing in the pixels yet (`None`: all that the mask covers).
     """
 
     pixels: Tensor
     mask: Tensor | None = None
     source: Tensor | None = None
+    new: Tensor | None = None
 
 
 _KINDS: dict[str, type[Lens]] = {}
@@ -115,6 +117,10 @@ class Lens:
     def view_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the view of a picture of this size: known before anything is sampled."""
         raise NotImplementedError
+
+    def count(self, pictures: int) -> int:
+        """How many pictures the view of so many has."""
+        return pictures
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the picture after `put`."""

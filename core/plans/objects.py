@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from ..fills.fill import Fill
+from ..frames.carried import Carried
 from ..loop.door import check_text, text_size
+from ..loop.lens import Lens
 from ..loop.plan import Plan, Step, content_hash
 from ..loop.room import need_room
 from ..pictures.canvas import Canvas
@@ -47,6 +49,7 @@ class ObjectEdits:
 
     With a `window` the pictures are the frames of a clip: behind the objects to remove, all of them in one
     step, stands what up to so many frames before and after show, and `fill` is for what none of them shows.
+    `frame_denoise` is for frames that begin with what the one before was made into (`in_turn`).
 
     A crop shows `padding` pixels round an object, and at least `relative_padding` of its longer side; it is
     resized by `resampling`. Levels up to `mask_floor` are not looked for.
@@ -70,6 +73,7 @@ class ObjectEdits:
     resampling: str = "smooth"
     mask_floor: float = FLOOR
     window: int = 0
+    frame_denoise: float = 0.3
 
     def plan(self, masks: Tensor, frames: int = 1) -> Plan:
         """A step an object of `masks` `[N * frames, H, W]`; objects without any mask are skipped.
@@ -146,10 +150,73 @@ class ObjectEdits:
         is to be seen behind the objects is there."""
         sample, back = self._hole(torch.stack([objects[index] for index in seen]).amax(0))
         box = Box(0, 0, *sample.shape[1:])
-        lens = Crop(0, 0, *[box.height, box.width] * 2, *_named(sample, back, box, assets))
+        size = box.height, box.width
+        lens = Crop(0, 0, *size, *size, *_named(sample, back, box, assets))
         step = self._step(seen, "remove", lens, 0.0)
         fill = replace(self.fill, seed=step.seed, only=True, touched=True, window=self.window)
         return replace(step, steps=1, extras=(fill.to_extra(),))
+
+    def in_turn(self, frames: Tensor, masks: Tensor) -> Plan:
+        """A step a frame of `frames` `[N, H, W, C]`, with `masks` `[N, H, W]` of what is removed or filled.
+
+        All have the same noise. A frame begins with what the one before was made into, and is sampled at
+        `frame_denoise` over that; what is removed stays with the camera, what is filled goes with its mask.
+
+        Raises ValueError for several actions or prompts, and for backgrounds.
+        """
+        action = self.actions[0]
+        if action == BACKGROUND or len({*self.actions}) + len({*self.prompts}) > 2:
+            raise ValueError(
+                "One after another, all objects of a frame are one, to be removed or filled: write one "
+                "action (remove or fill) and one prompt, and edit other objects in another run."
+            )
+        need_room(8 * masks.nbytes, f"Planning {len(frames)} frames", "plan fewer at once")
+        check_text(2 * len(frames) * text_size(self.prompts[0]))
+        holes, backs = self._hole(masks)
+        boxes, view = self._boxes(action, holes, backs, masks)
+        full = self.remove_denoise if action == "remove" else self.denoise
+        assets: dict[str, Tensor] = {}
+        names = [_kept(frames[at : at + 1], holes[at : at + 1], assets) for at in range(len(frames))]
+        steps: list[Step] = []
+        for at, box in enumerate(boxes):
+            there, before = bool(holes[at].any()), at > 0 and bool(holes[at - 1].any())
+            denoise = (min(full, self.frame_denoise) if before else full) if there else 0.0
+            masked = _named(holes[at : at + 1], backs[at : at + 1], box, assets)
+            place = box.top, box.left, box.height, box.width
+            crop = Crop(*place, *view, *masked, self.match, self.resampling)
+            if not denoise:  # nor is it resampled: it would lose a little each time
+                crop = replace(crop, view_height=box.height, view_width=box.width, match=0.0)
+            lens = Carried(crop, *names[at], follows="camera" if action == "remove" else "mask")
+            if there and (before or (at and action == "remove")):
+                (last, its), (right, down) = names[at - 1], _went(holes[at - 1], holes[at])
+                lens = replace(lens, last=last, last_hole=its, right=right, down=down)
+            step = self._step([0], action, lens, denoise)
+            step = replace(step, label=f"frame {at + 1}: {step.prompt}")
+            if there and (action == "remove" or (lens.last and not denoise)):
+                fill = replace(self.fill, seed=step.seed, only=not denoise, touched=True)
+                step = replace(step, extras=(fill.to_extra(),))
+            steps.append(step if denoise else replace(step, steps=1))
+        return Plan(tuple(steps), assets)
+
+    def _boxes(
+        self, action: str, holes: Tensor, backs: Tensor, masks: Tensor
+    ) -> tuple[list[Box], tuple[int, int]]:
+        """The crop of each frame, all of one size, and the size they are worked on: in one place for what is
+        removed, round its mask for what is filled."""
+        box, view = self._crop(holes, backs, masks)
+        around = [bounds(one[None], 0.0) for one in backs]
+        if action == "remove" or not any(around):
+            return [Box(*box)] * len(masks), view
+        frame = (masks.shape[1], masks.shape[2])
+        height, width = (max(getattr(one, side) for one in around if one) for side in ("height", "width"))
+        pad = max(self.padding, Box(0, 0, height, width).share(self.relative_padding))
+        largest = Box(0, 0, min(frame[0], height + 2 * pad), min(frame[1], width + 2 * pad))
+        fitted, view = ViewSize(megapixels=self.megapixels).fit(largest, frame)
+        boxes: list[Box] = []
+        for one in around:
+            known = one or (boxes[-1] if boxes else fitted)
+            boxes.append(known.grown_to(fitted.height, fitted.width, frame))
+        return boxes, view
 
     def _hole(self, mask: Tensor) -> tuple[Tensor, Tensor]:
         """What is sampled, and what comes back."""
@@ -173,7 +240,7 @@ class ObjectEdits:
         lens = Backdrop(*box, *view, *names, match=0.0, resampling=self.resampling)
         return self._step(kept, BACKGROUND, lens, self.denoise)
 
-    def _step(self, indices: list[int], action: str, lens: Crop, denoise: float) -> Step:
+    def _step(self, indices: list[int], action: str, lens: Lens, denoise: float) -> Step:
         """A step for these objects, with the prompt and the seed of the first one."""
         first = indices[0]
         prompt = self.prompts[min(first, len(self.prompts) - 1)]
@@ -198,6 +265,23 @@ class ObjectEdits:
         around = around.padded(max(self.padding, inner.share(self.relative_padding))).within(*frame)
         box, view = ViewSize(megapixels=self.megapixels).fit(around, frame)
         return (box.top, box.left, box.height, box.width), view
+
+
+def _kept(frame: Tensor, hole: Tensor, assets: dict[str, Tensor]) -> tuple[str, str]:
+    """The content hashes of a frame and of its hole, which are put into `assets`."""
+    names = content_hash(frame), content_hash(hole)
+    assets.update(zip(names, (frame, hole), strict=True))
+    return names
+
+
+def _went(before: Tensor, after: Tensor) -> tuple[int, int]:
+    """By how many pixels (right, down) the middle of a mask `[H, W]` went; 0 where one is empty."""
+    first, second = bounds(before[None], 0.0), bounds(after[None], 0.0)
+    if first is None or second is None:
+        return 0, 0
+    right = 2 * (second.left - first.left) + second.width - first.width
+    down = 2 * (second.top - first.top) + second.height - first.height
+    return right // 2, down // 2
 
 
 def _named(sample: Tensor, back: Tensor, box: Box, assets: dict[str, Tensor]) -> tuple[str, str]:

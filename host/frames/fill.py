@@ -31,7 +31,9 @@ class FillExtra(StepExtra[Fill]):
     def prepare(self, view: View, value: Fill) -> View:
         if view.mask is None:
             return view
-        new = (view.mask > 0 if value.touched else view.mask >= NEW).float()
+        new = view.new
+        if new is None:
+            new = (view.mask > 0 if value.touched else view.mask >= NEW).float()
         if value.window:
             clean, _ = clean_clip(clip_of(view.pixels, new), value.fill, value.seed, value.window)
             return View(clean, view.mask)

@@ -121,7 +121,7 @@ class StepSampler:
         needs: list[Needs | None] = [Needs("the model", channels=wants)]
         for conditioner in chain(self.models.conditioner):
             needs.append(conditioner.needs(self.models.model))
-        count = 0 if picture is None else len(picture)
+        count = 0 if picture is None else self.plan.steps[0].lens.count(len(picture))
         self._hold(needs, count)
         for conditioner in chain(self.models.conditioner):
             conditioner.check(self.models.model, self.models.vae, self.plan)

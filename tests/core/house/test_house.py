@@ -32,7 +32,7 @@ ROOMS = {
         "picking": {"loop"},
         "inside": {"loop"},
         "tiles": {"loop"},
-        "plans": {"loop", "fills", "inside", "pictures", "tiles"},
+        "plans": {"loop", "fills", "frames", "inside", "pictures", "tiles"},
         "grids": {"language"},
     },
     "service": {"jobs": set(), "door": {"jobs"}, "client": set(), "deploy": set()},
