@@ -21,7 +21,9 @@ from ..tests.core.frames.clips import camera_clip, decibels, disc_masks, ground,
 COUNT, SIZE = 48, 128
 MEMORY_SIZE = 256
 COUNTED = "ISI_FRAMES"
-"""Says to a process of its own how many frames it is to measure memory with."""
+"""Says to a process of its own how many frames it is to measure memory with; 0: how steady a model paints."""
+LONG = 24
+"""Frames that a model paints."""
 
 
 def mini_clip(pan=(0.0, 0.0)):
@@ -164,14 +166,38 @@ def memory(count: int) -> None:
     )
 
 
+def steadiness() -> None:
+    """Prints how much what the mini models paint over a circle changes from frame to frame."""
+    from ..tests.host.harness import Host
+
+    host = Host(Path(tempfile.mkdtemp(prefix="isi-bench-")))
+    from ..tests.host.frames.test_one_after_another import clip_of_a_circle, flicker, run
+    from ..tests.host.studio import Studio
+
+    print("| model | mask | frames | flicker | first to last |\n|---|---|---|---|---|")
+    for kind in ("base", "inpaint"):
+        studio = Studio(host, kind)
+        for way, step in (("still", 0.0), ("moves", 0.01)):
+            clip = clip_of_a_circle(step, LONG)
+            cases = {"each alone": {}} | {
+                f"one after another, {amount}": {"frames": "one after another", "frame_denoise": amount}
+                for amount in (0.0, 0.15, 0.3, 0.5)
+            }
+            for name, given in cases.items():
+                made = run(studio, clip, **given)
+                ends = flicker(made[[0, -1]], clip[1][[0, -1]])
+                print(f"| {kind} | {way} | {name} | {flicker(made, clip[1]):.4f} | {ends:.4f} |", flush=True)
+
+
 def main() -> None:
     """Prints all figures."""
     if COUNTED in os.environ:
-        memory(int(os.environ[COUNTED]))
+        count = int(os.environ[COUNTED])
+        memory(count) if count else steadiness()
         return
     quality()
     tracking()
-    for count in (100, 1000):
+    for count in (0, 100, 1000):
         again = [sys.executable, "-m", "bench", "frames"]
         subprocess.run(again, env={**os.environ, COUNTED: str(count)}, check=True)
 

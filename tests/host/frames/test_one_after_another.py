@@ -25,10 +25,10 @@ def studio(booted):
     return Studio(booted, "inpaint")
 
 
-def clip_of_a_circle(step=0.06):
+def clip_of_a_circle(step=0.06, count=COUNT):
     """A red circle that runs over a still ground: frames and masks."""
     still = Shape("square", "blue", "large", "centre", "striped", 0.25, 0.25)
-    runs = [Shape("circle", "red", "small", "centre", x=0.4 + step * at, y=0.6) for at in range(COUNT)]
+    runs = [Shape("circle", "red", "small", "centre", x=0.4 + step * at, y=0.6) for at in range(count)]
     drawn = [render(Scene((still, one), "white"), SIZE, SIZE) for one in runs]
     frames = torch.stack([one.picture for one in drawn]).movedim(1, -1)
     return frames, (torch.stack([one.masks[-1] for one in drawn]) > 0).float()
