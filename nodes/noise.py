@@ -75,7 +75,8 @@ class NoiseNode(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "recover_steps", default=50, min=1, max=10000, optional=True, advanced=True,
-                    tooltip="recovered: model calls on the way back. More is nearer to the picture.",
+                    tooltip="recovered: steps on the way back, in at most twice as many model calls. As many "
+                    "as the sampler makes, or more: more is nearer to the picture.",
                 ),
                 io.Float.Input(
                     "recover_cfg", default=1.0, min=0.0, max=100.0, step=0.1, optional=True, advanced=True,

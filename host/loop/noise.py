@@ -21,7 +21,7 @@ def cell_width(model: Any) -> int:
 class Recovers(Protocol):
     """What finds the noise of a picture: `host.inside.recovered`."""
 
-    def noise(self, latent: Tensor, first: float | None = None) -> Tensor: ...
+    def noise(self, latent: Tensor, sigmas: Tensor | None = None) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Noise:
         here, samples, places = replace(self, ratio=ratio), latent["samples"], latent.get("batch_index")
         noises = (here._of(samples, seed, places) for seed in seeds)
         noise = here._varied(samples, walked(noises, self.walk), places)
-        return self._recovered(samples, noise, float(sigmas[0])) if len(sigmas) else noise
+        return self._recovered(samples, noise, sigmas) if len(sigmas) else noise
 
     def check_size(self, height: int, width: int) -> None:
         """Raises ValueError for a picture that is smaller than the one whose noise it should get."""
@@ -92,10 +92,10 @@ class Noise:
             return noise
         return slerp(noise, self._of(samples, self.variation_seed, places), self.variation)
 
-    def _recovered(self, samples: Tensor, noise: Tensor, first: float | None) -> Tensor:
+    def _recovered(self, samples: Tensor, noise: Tensor, sigmas: Tensor | None) -> Tensor:
         if self.recovery is None or self.randomness >= 1 or not torch.count_nonzero(samples):
             return noise
-        return mixed(self.recovery.noise(samples, first), noise, self.randomness)
+        return mixed(self.recovery.noise(samples, sigmas), noise, self.randomness)
 
     def _of(self, samples: Tensor, seed: int, places: Any) -> Tensor:
         """The host's own noise of a seed; with `resize_from` what lies round the middle is drawn after it."""

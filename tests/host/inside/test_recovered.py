@@ -9,6 +9,7 @@ from ..oracles import oracle, prompt
 
 DATA = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(1))
 PICTURE = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(2))
+EXACT = 1e-6  # of floats
 
 
 def bayes(flow):
@@ -25,6 +26,7 @@ def bayes(flow):
 
 def back(host, model, steps, denoise=1.0, now=0.0, **settings):
     """The latent that SamplerCustomAdvanced makes with noise that was recovered for a prompt of 0."""
+    settings = {"recover_steps": steps} | settings
     (sigmas,) = host.call("BasicScheduler", model=model, scheduler="normal", steps=steps, denoise=denoise)
     made = noise(
         host,
@@ -32,7 +34,6 @@ def back(host, model, steps, denoise=1.0, now=0.0, **settings):
         source="recovered",
         original=prompt(0.0),
         sigmas=sigmas,
-        recover_steps=steps,
         **settings,
     )
     (guider,) = host.call("BasicGuider", model=model, conditioning=prompt(now))
@@ -65,8 +66,37 @@ def kinds(host):
 def test_the_sampler_comes_back_to_the_picture_and_nearer_with_more_steps(host, kind, denoise):
     model = list(kinds(host))[kind]
     away = [off(model, back(host, model, steps, denoise)) for steps in (5, 20, 80)]
-    assert away[0] > 2 * away[1] > 4 * away[2]
+    assert all(more < max(few / 2, EXACT) for few, more in zip(away, away[1:], strict=False))
     assert away[2] < 0.1
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2, 3])
+@pytest.mark.parametrize("denoise", [1.0, 0.5])
+def test_more_calls_find_what_the_samplers_own_steps_come_from(host, kind, denoise):
+    """However few these are: the noise is that of the sampler, not of a path of smaller steps."""
+    model = list(kinds(host))[kind]
+    away = [off(model, back(host, model, 6, denoise, recover_steps=calls)) for calls in (6, 24, 240)]
+    assert away[1] < max(away[0] / 2, EXACT) and away[2] < 1e-4
+
+
+@pytest.mark.parametrize(("steps", "recover_steps"), [(20, 50), (50, 50), (6, 50), (50, 10), (7, 1)])
+def test_the_way_back_makes_at_most_twice_the_calls_that_it_is_given(host, steps, recover_steps):
+    model = bayes(False)
+    (sigmas,) = host.call("BasicScheduler", model=model, scheduler="normal", steps=steps, denoise=1.0)
+    settings = {"model": model, "source": "recovered", "original": prompt(0.0), "sigmas": sigmas}
+    noise(host, recover_steps=recover_steps, **settings).generate_noise({"samples": PICTURE})
+    assert recover_steps <= len(model.model.calls) <= 2 * recover_steps
+
+
+def test_where_rounds_lead_away_the_first_one_counts(host):
+    """A prediction that runs against its input, as guidance can: rounds of it would grow without end."""
+    model = oracle(lambda call: -9 * call["x"])
+    (sigmas,) = host.call("BasicScheduler", model=model, scheduler="normal", steps=4, denoise=1.0)
+    settings = {"model": model, "source": "recovered", "original": prompt(0.0), "sigmas": sigmas}
+    found = noise(host, recover_steps=40, **settings).generate_noise({"samples": PICTURE})
+    up = sigmas.flip(0)
+    grown = torch.prod(1 + 10 * (up[1:] - up[:-1]) / up[1:]) / (1 + sigmas[0] ** 2) ** 0.5
+    assert torch.allclose(found, model.model.process_latent_in(PICTURE) * grown, rtol=1e-3)
 
 
 @pytest.mark.parametrize("kind", [0, 2])
@@ -104,7 +134,7 @@ def test_in_a_loop_it_is_recovered_from_the_picture_of_each_step(bench, picture,
     (levels,) = bench.host.call(
         "BasicScheduler", model=bench.model, scheduler="normal", steps=30, denoise=0.6
     )
-    assert torch.equal(noises[0], recovering.recovery.noise(start, float(levels[0])))
+    assert torch.equal(noises[0], recovering.recovery.noise(start, levels))
     assert not torch.equal(noises[1], noises[0])  # from the picture of the first step
     _, other, plain = bench.run(plan, image=picture, memory=memory)
     near, far = ((found["samples"] - start).pow(2).mean() for found in (latent, other))
