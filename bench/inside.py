@@ -40,38 +40,47 @@ def tone(studio: Studio) -> None:
     """Mean shift of each channel of the decoded picture, a unit of what was asked for."""
     settings = dict.fromkeys(("brightness", "contrast", "saturation", "red", "green", "blue"), 0.0)
     settings |= {"start": 0.0, "end": 1.0, "vae": studio.vae}
-    plain, model = {}, studio.model
-    for sampler in ("euler", "dpmpp_2m"):
-        SAMPLER["sampler_name"] = sampler
-        plain[sampler] = studio.draw(caption(scene()), 5, steps=8)
+    model = studio.model
+    cases = [("euler", scene(*of)) for of in TONE_SCENES] + [("dpmpp_2m", scene())]
+    for sampler, of in cases:
+        SAMPLER["sampler_name"], studio.model = sampler, model
+        plain = studio.draw(caption(of), 5, steps=8)
         for name in ("red", "green", "blue"):
             row = []
             for amount in (0.05, 0.1, -0.1):
                 (studio.model,) = studio.host.call("ISI_Tone", model=model, **settings | {name: amount})
-                made = studio.draw(caption(scene()), 5, steps=8)
-                shift = (made - plain[sampler]).mean((0, 1)) / amount
-                row.append(" ".join(f"{float(one):+.2f}" for one in shift))
-            print(f"| {sampler}, {name} | {' | '.join(row)} |", flush=True)
-        studio.model = model
+                made = studio.draw(caption(of), 5, steps=8)
+                shift = (made - plain).mean((0, 1)) / amount
+                row.append(" ".join(f"{float(one):+.3f}" for one in shift))
+            print(f"| {sampler}, {caption(of)}, {name} | {' | '.join(row)} |", flush=True)
+    studio.model = model
     SAMPLER["sampler_name"] = "euler"
 
 
-def recovered(studio: Studio, steps: int = 50) -> None:
+def recovered(studio: Studio) -> None:
     """A changed colour word: what comes and what stays, with recovered noise and with plain img2img.
 
     The prompts say nothing of the light, and not where in its place a shape lies. Figures are those of all
     cases so far, after each batch of `TOGETHER`.
     """
     rng, again, found = Random(1), [], {}
-    (sigmas,) = studio.host.call(
-        "BasicScheduler", model=studio.model, scheduler="normal", steps=steps, denoise=1.0
-    )
+    levels = {
+        denoise: studio.host.call(
+            "BasicScheduler", model=studio.model, scheduler="normal", steps=steps, denoise=denoise
+        )[0]
+        for denoise, steps in ((1.0, 50), (0.7, 20))
+    }
     (sampler,) = studio.host.call("KSamplerSelect", sampler_name="euler")
 
     def decoded(out: dict) -> Tensor:
         return studio.host.call("VAEDecode", samples=out, vae=studio.vae)[0]
 
-    def sampled(noise, words, latent: dict, cfg: float) -> Tensor:
+    def sampled(original: list, words: list, latent: dict, cfg: float, denoise: float = 1.0) -> Tensor:
+        sigmas = levels[denoise]
+        (noise,) = studio.host.call(
+            "ISI_Noise", **NOISE, model=studio.model, source="recovered", original=original, sigmas=sigmas,
+            recover_steps=len(sigmas) - 1,
+        )  # fmt: skip
         (guider,) = studio.host.call(
             "CFGGuider", model=studio.model, positive=words, negative=studio.negative, cfg=cfg
         )
@@ -86,17 +95,14 @@ def recovered(studio: Studio, steps: int = 50) -> None:
         befores, afters = zip(*cases, strict=True)
         latent = studio.encode(torch.cat([pixels(of) for of in befores]))
         original, words = (together([studio.text(caption(of)) for of in told]) for told in (befores, afters))
-        (noise,) = studio.host.call(
-            "ISI_Noise", **NOISE, model=studio.model, source="recovered", original=original, sigmas=sigmas,
-            recover_steps=steps,
-        )  # fmt: skip
-        same = sampled(noise, original, latent, 1.0)
+        same = sampled(original, original, latent, 1.0)
         again += [psnr(a, b) for a, b in zip(same, decoded(latent), strict=True)]
-        print(f"| the same prompt | {min(again):.1f} to {max(again):.1f} dB, {steps} steps |", flush=True)
-        found.setdefault("recovered, cfg 2", []).extend(
-            zip(afters, sampled(noise, words, latent, 2.0), strict=True)
-        )
-        for denoise in (0.4, 0.5, 0.6, 0.8):
+        print(f"| the same prompt | {min(again):.1f} to {max(again):.1f} dB, 50 steps |", flush=True)
+        for cfg, denoise in ((2.0, 1.0), (1.5, 0.7)):
+            found.setdefault(f"recovered, cfg {cfg:g}, denoise {denoise:g}", []).extend(
+                zip(afters, sampled(original, words, latent, cfg, denoise), strict=True)
+            )
+        for denoise in (0.4, 0.5, 0.6, 0.7, 0.8):
             made, *_ = studio.host.call(
                 "KSampler", model=studio.model, positive=words, negative=studio.negative, latent_image=latent,
                 seed=first, steps=20, cfg=5.0, denoise=denoise, **SAMPLER,
@@ -202,6 +208,9 @@ def high_res(studio: Studio) -> None:
         )
 
 
+TONE_SCENES = [
+    (colour, "circle", "large", background) for background in ("white", "black") for colour in ("red", "blue")
+]
 WAYS_TO_512 = (
     ("untiled", 512, 0.0), ("tiles", 288, 0.0), ("tiles, keep_low 64", 288, 64.0), ("keep_low 32", 288, 32.0),
 )  # fmt: skip
