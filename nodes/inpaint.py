@@ -272,9 +272,9 @@ class EditObjects(io.ComfyNode):
                     "objects that move slowly.",
                 ),
                 io.Float.Input(
-                    "frame_denoise", default=0.3, min=0.0, max=1.0, step=0.01, optional=True,
-                    tooltip="Only with one after another: sampling over what the frame before shows. Lower "
-                    "is steadier; the first frame has denoise or remove_denoise.",
+                    "frame_denoise", default=0.0, min=0.0, max=1.0, step=0.01, optional=True,
+                    tooltip="Only with one after another: sampling over what was painted in the frame "
+                    "before. 0: it stays, and only what is new is painted, at denoise or remove_denoise.",
                 ),
             ],
             outputs=[

@@ -15,13 +15,15 @@ from torch import Tensor
 from ..edits.registration import Motion
 from ..loop.door import Limits
 from ..loop.lens import Assets, Lens, View, widened
-from ..pictures.crop import Box, Crop, take_mask
+from ..pictures.crop import Box, Crop, blended, take_mask
 from ..pictures.masks import grow, resize_mask
 from .camera import Camera, between, seen, settled
 from .clip import Clip
 from .plate import RING, light
 
 FOLLOWED = ("camera", "mask")
+SEAM = 4
+"""Pixels over which what is new fades into what was carried over."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Carried(Lens):
     `frame` `[1, H, W, C]` and `hole` `[1, H, W]` name this frame and what of it is not to be seen, `last` and
     `last_hole` the same of the one before: without them nothing is carried over. It follows the camera, or
     the mask, which went `right` and `down` by so many pixels since. The result is this frame with what was
-    made.
+    made; with `keeps` only what is new in the hole may change, and what was carried over stays bit for bit.
     """
 
     inner: Crop
@@ -42,6 +44,7 @@ class Carried(Lens):
     follows: str = "camera"
     right: int = 0
     down: int = 0
+    keeps: bool = False
     kind: ClassVar[str] = "carried"
     limits: ClassVar[Limits] = {"follows": FOLLOWED}
     masks: ClassVar[tuple[str, ...]] = ("hole",)
@@ -79,17 +82,28 @@ class Carried(Lens):
         return height, width
 
     def get(self, picture: Tensor, assets: Assets) -> View:
-        own = assets[self.frame]
         if not self.last:
-            return self.inner.get(own, assets)
-        shown, known = self._shown(widened(picture[-1]), assets)
-        taken = (assets[self.hole] > 0) & known
-        view = self.inner.get(torch.where(taken[..., None], shown.to(own), own), assets)
-        new = take_mask(((assets[self.hole] > 0) & ~known).float(), self.inner.box)
-        return replace(view, new=(resize_mask(new, *view.pixels.shape[1:3]) > 0).float())
+            return self.inner.get(assets[self.frame], assets)
+        start, new = self._start(picture, assets)
+        view = self.inner.get(start, assets)
+        fresh, around = (
+            resize_mask(take_mask(mask, self.inner.box), *view.pixels.shape[1:3])
+            for mask in (new, grow(new, SEAM))
+        )
+        return replace(view, mask=around if self.keeps else view.mask, new=(fresh > 0).float())
 
     def put(self, picture: Tensor, pixels: Tensor, assets: Assets) -> Tensor:
-        return self.inner.put(assets[self.frame], pixels, assets)
+        if not self.keeps:
+            return self.inner.put(assets[self.frame], pixels, assets)
+        start, new = self._start(picture, assets)
+        back = assets[self.inner.composite] * take_mask(blended(new, SEAM), self.inner.box)
+        return self.inner.put(start, pixels, {**assets, self.inner.composite: back})
+
+    def _start(self, picture: Tensor, assets: Assets) -> tuple[Tensor, Tensor]:
+        """The frame with what was carried over `[1, H, W, C]`, and what of its hole is new `[1, H, W]`."""
+        own, hole = assets[self.frame], assets[self.hole] > 0
+        shown, known = self._shown(widened(picture[-1]), assets)
+        return torch.where((hole & known)[..., None], shown.to(own), own), (hole & ~known).float()
 
     def _shown(self, made: Tensor, assets: Assets) -> tuple[Tensor, Tensor]:
         """What the frame before, `made` into `[H, W, C]`, shows of this one `[1, H, W, C]`, and where."""

@@ -73,7 +73,7 @@ class ObjectEdits:
     resampling: str = "smooth"
     mask_floor: float = FLOOR
     window: int = 0
-    frame_denoise: float = 0.3
+    frame_denoise: float = 0.0
 
     def plan(self, masks: Tensor, frames: int = 1) -> Plan:
         """A step an object of `masks` `[N * frames, H, W]`; objects without any mask are skipped.
@@ -159,8 +159,9 @@ class ObjectEdits:
     def in_turn(self, frames: Tensor, masks: Tensor) -> Plan:
         """A step a frame of `frames` `[N, H, W, C]`, with `masks` `[N, H, W]` of what is removed or filled.
 
-        All have the same noise. A frame begins with what the one before was made into, and is sampled at
-        `frame_denoise` over that; what is removed stays with the camera, what is filled goes with its mask.
+        All have the same noise. A frame begins with what the one before was made into: what is removed stays
+        with the camera, what is filled goes with its mask. Over that it is sampled at `frame_denoise`, or
+        with 0 only where it shows something new.
 
         Raises ValueError for several actions or prompts, and for backgrounds.
         """
@@ -180,16 +181,19 @@ class ObjectEdits:
         steps: list[Step] = []
         for at, box in enumerate(boxes):
             there, before = bool(holes[at].any()), at > 0 and bool(holes[at - 1].any())
-            denoise = (min(full, self.frame_denoise) if before else full) if there else 0.0
+            carried = there and (before or (at > 0 and action == "remove"))
+            again = min(full, self.frame_denoise) or full
+            denoise = (again if before else full) if there else 0.0
             masked = _named(holes[at : at + 1], backs[at : at + 1], box, assets)
             place = box.top, box.left, box.height, box.width
             crop = Crop(*place, *view, *masked, self.match, self.resampling)
             if not denoise:  # nor is it resampled: it would lose a little each time
                 crop = replace(crop, view_height=box.height, view_width=box.width, match=0.0)
             lens = Carried(crop, *names[at], follows="camera" if action == "remove" else "mask")
-            if there and (before or (at and action == "remove")):
+            if carried:
                 (last, its), (right, down) = names[at - 1], _went(holes[at - 1], holes[at])
                 lens = replace(lens, last=last, last_hole=its, right=right, down=down)
+                lens = replace(lens, keeps=denoise > 0 and not (before and self.frame_denoise))
             step = self._step([0], action, lens, denoise)
             step = replace(step, label=f"frame {at + 1}: {step.prompt}")
             if there and (action == "remove" or (lens.last and not denoise)):

@@ -209,12 +209,12 @@ class StepSampler:
         else:
             samples = empty_latent(self.models.model, *self.sampling.size, ratio)
         start: dict[str, Any] = {"samples": samples}
-        if view is not None and view.mask is not None:
-            # The host's own reduction of masks loses thin strokes.
+        if view is not None and view.mask is not None:  # the host's own reduction loses thin strokes
             start["noise_mask"] = pool_to_latent(view.mask, ratio).unsqueeze(1)
-        if view is None:
-            # Nothing to start from: the whole way from noise, whatever the plan says.
+        if view is None:  # the whole way from noise, whatever the plan says
             step = replace(step, denoise=1.0)
+        elif view.new is not None and view.mask is not None and not view.mask.any():
+            step = replace(step, denoise=0.0)  # all was carried over, nothing is to be painted
         self._recent = self._recent[1], set()
         prompt, negative = read_prompt(step.prompt), read_negative(self._negative(step))
         encoded = partial(self._encode, index, Sight(self.models.model, vae, pixels))

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from isi.core.frames.carried import Carried
+from isi.core.frames.carried import SEAM, Carried
 from isi.core.loop.lens import lens_from_json
 from isi.core.pictures.crop import Crop
-from isi.core.pictures.masks import feather
+from isi.core.pictures.masks import feather, grow
 
 from ..loop.laws import hold
 from .clips import camera_clip, decibels, disc_masks, with_object
@@ -22,10 +22,10 @@ def at_frame(frames, masks, index=1, carried=True, **settings):
     return Carried(inner, f"frame {index}", f"hole {index}", *last, **settings), assets
 
 
-@pytest.mark.parametrize("carried", [False, True])
-def test_it_keeps_the_laws_on_its_own_frame(carried):
+@pytest.mark.parametrize("settings", [{"carried": False}, {}, {"follows": "mask"}, {"keeps": True}])
+def test_it_keeps_the_laws_on_its_own_frame(settings):
     frames, masks = (camera_clip(1) > 0.5).float().expand(2, -1, -1, -1), disc_masks(1).expand(2, -1, -1)
-    lens, assets = at_frame(frames, masks, carried=carried)
+    lens, assets = at_frame(frames, masks, **settings)
     hold(lens, frames[1:], assets)
 
 
@@ -78,6 +78,25 @@ def test_with_the_mask_it_goes_where_the_mask_went():
     assert torch.equal(view.pixels[moved > 0], made.roll((2, 6), (1, 2))[moved > 0])
     assert torch.equal(view.new, masks[1:] - moved) and view.new.any()
     assert torch.equal(view.pixels[moved == 0], frames[1:][moved == 0])
+
+
+def test_what_is_kept_is_kept_bit_for_bit_and_what_is_new_is_painted():
+    frames = camera_clip(1).repeat(2, 1, 1, 1)
+    masks = torch.cat([disc_masks(1, start=24 / SIZE), disc_masks(1, start=30 / SIZE, radius=16)])
+    lens, assets = at_frame(frames, masks, follows="mask", right=6, keeps=True)
+    made = torch.rand(1, SIZE, SIZE, 3, generator=torch.Generator().manual_seed(0))
+    view = lens.get(made, assets)
+    assert torch.equal(view.mask, grow(view.new, SEAM)) and (view.mask[masks[1:] > 0] == 0).any()
+    out = lens.put(made, torch.full((1, SIZE, SIZE, 3), 9.0), assets)
+    moved, new = masks[:1].roll(6, 2), view.new
+    assert (out[new > 0] == 9).all() and torch.equal(out[masks[1:] == 0], frames[1:][masks[1:] == 0])
+    kept = (moved > 0) & (grow(new, SEAM) == 0)
+    assert kept.any() and torch.equal(out[kept], made.roll(6, 2)[kept])
+    still, assets = at_frame(frames, masks[:1].expand(2, -1, -1), follows="mask", keeps=True)
+    view = still.get(made, assets)
+    assert not view.mask.any()
+    out = still.put(made, torch.full((1, SIZE, SIZE, 3), 9.0), assets)
+    assert torch.equal(out, torch.where(masks[:1, ..., None] > 0, made, frames[1:]))
 
 
 def test_soft_masks_and_several_sizes_of_view():

@@ -42,7 +42,7 @@ def test_what_is_removed_stays_in_place_and_is_filled_where_it_is_new():
 
 
 @pytest.mark.parametrize(
-    ("actions", "settings", "first"), [(["remove"], {}, 0), (["fill"], {"frame_denoise": 0.0}, 1)]
+    ("actions", "settings", "first"), [(["remove"], {}, 0), (["fill"], {"denoise": 0.0}, 1)]
 )
 def test_what_is_not_sampled_is_not_resampled(actions, settings, first):
     plan = planned(actions, **settings)
@@ -52,10 +52,22 @@ def test_what_is_not_sampled_is_not_resampled(actions, settings, first):
         assert step.denoise == 0 and step.steps == 1 and dict(step.extras[0].values)["only"] is True
 
 
+def test_what_was_painted_is_kept_unless_it_is_sampled_again():
+    masks = disc_masks(5)
+    masks[2] = 0
+    for action, kept in (("fill", [1, 4]), ("remove", [1, 3, 4])):
+        steps = planned([action], masks=masks, remove_denoise=1.0).steps
+        assert [at for at in range(5) if steps[at].lens.keeps] == kept
+        assert [step.denoise for step in steps] == [1, 1, 0, 1, 1]
+    again = planned(["remove"], masks=masks, remove_denoise=1.0, frame_denoise=0.5).steps
+    assert [at for at in range(5) if again[at].lens.keeps] == [3]  # there the ground itself was seen
+    assert [step.denoise for step in again] == [1, 0.5, 0, 1, 0.5]
+
+
 def test_a_frame_without_the_object_is_itself_and_what_is_back_is_painted_anew():
     masks = disc_masks(5)
     masks[2] = 0
-    plan = planned(masks=masks)
+    plan = planned(masks=masks, frame_denoise=0.3)
     assert [step.denoise for step in plan.steps] == [1.0, 0.3, 0.0, 1.0, 0.3]
     assert [bool(step.lens.last) for step in plan.steps] == [False, True, False, False, True]
     still = plan.steps[2]

@@ -72,12 +72,31 @@ def test_what_is_painted_stays_and_all_else_is_bit_identical(studio, step):
     assert ((green > 0.15).sum((1, 2)) > 0.2 * masks.sum((1, 2))).all()
 
 
-def test_what_is_only_carried_is_the_same_in_each_frame(studio):
+def test_what_was_painted_stays_bit_for_bit_and_nothing_else_is_sampled(studio, monkeypatch):
     frames, masks = clip_of_a_circle(0.0)
-    made = run(studio, (frames, masks), frames="one after another", frame_denoise=0.0)
+    asked, sample = [], sampling.sample
+
+    def counted(moment, *rest):
+        asked.append(moment.step.denoise)
+        return sample(moment, *rest)
+
+    monkeypatch.setattr(sampling, "sample", counted)
+    made = run(studio, (frames, masks), frames="one after another", seed=2)
     hole = grow(masks, 4)[0] > 0
-    assert not torch.equal(made[0][hole], frames[0][hole])
+    assert not torch.equal(made[0][hole], frames[0][hole]) and asked == [1, 0, 0, 0, 0]
     assert all(torch.equal(one[hole], made[0][hole]) for one in made)
+
+
+def test_a_model_paints_what_is_new(studio):
+    frames, masks = clip_of_a_circle(0.0)
+    masks[2:] = grow(masks, 12)[2:]
+    made = run(studio, (frames, masks), frames="one after another")
+    old, larger = (grow(masks[at : at + 1], 4)[0] > 0 for at in (0, 2))
+    kept, new = old & (grow((larger & ~old).float()[None], 5)[0] == 0), larger & ~old
+    assert torch.equal(made[1][old], made[0][old])
+    assert kept.any() and torch.equal(made[2][kept], made[0][kept])
+    assert (made[2] - frames[2])[new].abs().mean() > 0.02
+    assert torch.equal(made[3][larger], made[2][larger])
 
 
 def test_the_first_frame_will_do_to_start_from(studio):
