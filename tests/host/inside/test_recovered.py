@@ -99,6 +99,18 @@ def test_where_rounds_lead_away_the_first_one_counts(host):
     assert torch.allclose(found, model.model.process_latent_in(PICTURE) * grown, rtol=1e-3)
 
 
+def test_a_picture_whose_rounds_lead_away_leaves_the_others_of_its_batch_alone(host):
+    def denoise(call):
+        return torch.where(call["x"][:, :1, :1, :1] > 0, -9 * call["x"], 0.5 * call["x"])
+
+    model, both = oracle(denoise), torch.cat([PICTURE, -PICTURE])
+    (sigmas,) = host.call("BasicScheduler", model=model, scheduler="normal", steps=4, denoise=1.0)
+    settings = {"model": model, "source": "recovered", "original": prompt(0.0), "sigmas": sigmas}
+    made = noise(host, recover_steps=40, **settings)
+    alone = [made.generate_noise({"samples": one[None]}) for one in both]
+    assert torch.allclose(made.generate_noise({"samples": both}), torch.cat(alone), rtol=1e-4)
+
+
 @pytest.mark.parametrize("kind", [0, 2])
 def test_another_prompt_moves_it_by_what_the_prompts_differ_in(host, kind):
     model = list(kinds(host))[kind]
