@@ -29,6 +29,10 @@ ENOUGH = 64
 """Pixels that say how the light differs, at least; of fewer it is the same."""
 MISFIT = 0.1
 """A frame that differs by more round the hole (0..1, the median) shows other things."""
+DARK = 0.02
+"""Below this a colour says little of how many times lighter another is."""
+FITS = 0.8
+"""Light is a factor where that is wrong by less than so many times what a difference is."""
 
 FillHole = Callable[[Tensor, Tensor], Tensor]
 """Fills what a mask `[1, H, W]` covers of a picture `[1, H, W, C]`."""
@@ -108,7 +112,7 @@ class CleanPlate:
             lighter = light(own, shown, known & ~hole)
             if lighter is not None:
                 y, x = (wanted & known).nonzero(as_tuple=True)
-                samples[count[y, x], y, x] = shown[y, x] + lighter
+                samples[count[y, x], y, x] = (shown + lighter)[y, x]
                 count[y, x] += 1
         ranked = samples.sort(0).values
         last = (count - 1).clamp(min=0)
@@ -164,10 +168,18 @@ class CleanPlate:
 
 
 def light(own: Tensor, other: Tensor, counted: Tensor) -> Tensor | None:
-    """How much lighter `own` `[h, w, C]` is than `other` in each colour, as most of the `counted` pixels
-    `[h, w]` say; None where they don't show the same."""
-    apart = (own - other)[counted]
-    if len(apart) < ENOUGH:
-        return own.new_zeros(own.shape[-1])
-    offset = apart.median(0).values
-    return None if float((apart - offset).abs().amax(-1).median()) > MISFIT else offset
+    """How much lighter `own` `[h, w, C]` is than `other`, as most of the `counted` pixels `[h, w]` say: by as
+    much in each place, or so many times; None where they don't show the same."""
+    if int(counted.sum()) < ENOUGH:
+        return torch.zeros_like(other)
+    here, there = own[counted], other[counted]
+    ratio = (here / there.clamp(min=DARK)).median(0).values
+    best, least = None, torch.inf
+    for more, same in (
+        ((here - there).median(0).values.expand_as(other), 1.0),
+        (other * (ratio - 1), FITS),
+    ):
+        wrong = float((here - there - more[counted]).abs().amax(-1).median())
+        if wrong < same * least:
+            best, least = more, wrong
+    return None if least > MISFIT else best

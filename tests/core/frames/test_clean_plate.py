@@ -36,7 +36,7 @@ def test_a_still_camera_gives_the_ground_bit_for_bit():
         ({"pan": (-4.0, 1.0), "zoom": 1.006}, 45),
         ({"pan": (-9.0, 3.0)}, 45),
         ({"noise": 0.02}, 33),  # the noise of the truth itself
-        ({"light": 0.15}, 42),
+        ({"light": 0.15}, 60),
     ],
 )
 def test_what_is_behind_is_found_in_other_frames(moved, least):
