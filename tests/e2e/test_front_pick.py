@@ -132,7 +132,8 @@ def test_axe_has_nothing_serious_against_it(page):
 HOLD = """() => {
   const { requestAnimationFrame: ask, cancelAnimationFrame: drop } = window;
   const held = new Map();
-  window.requestAnimationFrame = (draw) => { const id = -1 - held.size; held.set(id, draw); return id; };
+  let id = 0;
+  window.requestAnimationFrame = (draw) => { held.set(--id, draw); return id; };
   window.cancelAnimationFrame = (id) => { held.delete(id) || drop(id); };
   window.go = () => {
     Object.assign(window, { requestAnimationFrame: ask, cancelAnimationFrame: drop });
