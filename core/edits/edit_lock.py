@@ -17,7 +17,8 @@ from torch import Tensor
 from ..loop.drift import PixelLock
 from ..loop.lens import composite
 from ..pictures.masks import as_mask, feather, grow, label
-from .registration import blurred, gradient, moved_back, register
+from .direct import register
+from .registration import blurred, gradient, moved_back
 
 SMOOTH = 1.5
 """Pixels over which two pictures are compared: a VAE's errors at edges have both signs."""

@@ -17,19 +17,16 @@ from torch.nn import functional
 MOST_SHIFT = 1 / 8
 """Of the shorter side; a result that moved further is another picture."""
 LIKELY_ZOOM, MOST_ZOOM = 0.02, 0.06
-SMALLEST, SIDE = 32, 384
-"""Pictures of a shorter side are taken as they are, those of a longer one are registered at this."""
+SIDE = 384
+"""Pictures of a longer side are registered at this."""
 TRIES = 3
 """Peaks of the phase correlation that are followed."""
-ROUNDS = 12
 NOISE, WRONG = 0.02, 0.1
 """How far (0..1 scale) edges are off that fit as well as can be, and those that do not fit."""
 EDGE = 0.02
 """A gradient (a pixel) under this is none."""
 SLOW = 8.0
 """What changes over so many pixels is tint or shading."""
-STILL = 0.1
-"""A motion under so many pixels, anywhere, is none: resampling would only blur."""
 
 
 @dataclass(frozen=True)
@@ -47,29 +44,6 @@ class Motion:
         return max(abs(self.right) + grown * width / 2, abs(self.down) + grown * height / 2)
 
 
-def register(picture: Tensor, edited: Tensor) -> Motion:
-    """The motion from `picture` to `edited`, both `[H, W, C]` of one size; none where none can be seen."""
-    height, width = picture.shape[:2]
-    if min(height, width) < SMALLEST:
-        return Motion()
-    scale = scale_of(height, width)
-    first, second = (relief(one, scale) for one in (picture, edited))
-    small, other = scaled(first, 0.5), scaled(second, 0.5)
-    still = first.new_zeros(3, dtype=torch.float64)
-    found = []
-    for start in [still, *starts(small, other)]:
-        motion, _ = refined(small, other, start, ROUNDS)
-        found.append(refined(first, second, motion * motion.new_tensor([1, 2, 2]), 3))
-    motion = min(found, key=lambda one: one[1])[0]
-    motion, cost = refined(first, second, motion, ROUNDS)
-    zoom, right, down = motion.tolist()
-    moved = Motion(1 + zoom, right / scale, down / scale)
-    far = abs(zoom) > MOST_ZOOM or max(abs(right), abs(down)) > min(first.shape[1:]) * MOST_SHIFT
-    if far or cost >= refined(first, second, still, 0)[1] or moved.reach(height, width) < STILL:
-        return Motion()
-    return moved
-
-
 def scale_of(height: int, width: int) -> float:
     """At which part of its size a picture is registered."""
     return min(1.0, SIDE / max(height, width))
@@ -81,7 +55,7 @@ def moved_back(edited: Tensor, motion: Motion) -> tuple[Tensor, Tensor]:
     if motion == Motion():
         return edited, torch.ones(height, width, dtype=torch.bool, device=edited.device)
     values = torch.tensor([motion.zoom - 1, motion.right, motion.down], dtype=torch.float64)
-    moved, known = _warped(edited.movedim(-1, 0).float(), values, "bicubic")
+    moved, known = warped(edited.movedim(-1, 0).float(), values, "bicubic")
     return moved.movedim(0, -1).to(edited), known
 
 
@@ -99,7 +73,7 @@ def relief(picture: Tensor, scale: float) -> Tensor:
     return planes - blurred(planes, SLOW)
 
 
-def _warped(planes: Tensor, motion: Tensor, mode: str = "bilinear") -> tuple[Tensor, Tensor]:
+def warped(planes: Tensor, motion: Tensor, mode: str = "bilinear") -> tuple[Tensor, Tensor]:
     """`planes` `[C, h, w]` read at where `motion` (zoom - 1, right, down) puts each pixel."""
     height, width = planes.shape[1:]
     zoom, right, down = motion.tolist()
@@ -124,7 +98,7 @@ def starts(first: Tensor, second: Tensor) -> list[Tensor]:
     reach = [round(side * MOST_SHIFT) for side in (height, width)]
     found = []
     for zoom in torch.linspace(-MOST_ZOOM, MOST_ZOOM, 13).tolist():
-        moved, _ = _warped(second, first.new_tensor([zoom, 0, 0], dtype=torch.float64))
+        moved, _ = warped(second, first.new_tensor([zoom, 0, 0], dtype=torch.float64))
         cross = (torch.fft.rfft2(moved * window) * base).sum(0)
         peaks = torch.fft.irfft2(cross / cross.abs().clamp_min(1e-9), s=(height, width))
         peaks = torch.roll(peaks, reach, (0, 1))[: 2 * reach[0] + 1, : 2 * reach[1] + 1]
@@ -153,7 +127,7 @@ def refined(
     y = (torch.arange(height, device=first.device) - (height - 1) / 2)[:, None]
     own = gradient(first)
     for turn in range(rounds + 1):
-        moved, known = _warped(second if counted is None else torch.cat([second, counted[1:]]), motion)
+        moved, known = warped(second if counted is None else torch.cat([second, counted[1:]]), motion)
         if counted is not None:
             known = known & (counted[0] > 0.5) & (moved[-1] > 0.99)
             moved = moved[:-1]

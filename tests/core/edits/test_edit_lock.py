@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from isi.core.edits.direct import register
 from isi.core.edits.edit_lock import EditLock
-from isi.core.edits.registration import Motion, moved_back, register
+from isi.core.edits.registration import Motion, moved_back
 from scipy import ndimage
 from torch.nn import functional
 
