@@ -16,8 +16,8 @@ from torch.nn import functional
 
 PICTURES, REACH = 100, 8
 ROW = 20
-SEEDS = (5, 6, 101, 102)
-"""The lock was tuned on the first two; the others are new to it."""
+SEEDS = (5, 101)
+"""The lock was tuned on the first; the other is new to it."""
 
 
 def moved(picture: Tensor, zoom: float, right: float, down: float) -> Tensor:

@@ -23,12 +23,16 @@ from .registration import blurred, gradient, moved_back
 SMOOTH = 1.5
 """Pixels over which two pictures are compared: a VAE's errors at edges have both signs."""
 EDGES, LOOSE = 2.0, 0.3
-"""How much of a local gradient (a pixel) may differ, since a VAE and resampling are wrong at edges most:
-where a change is looked for, and where one is near."""
+"""How much of a local gradient (a pixel) may differ at most, since a VAE and resampling are wrong at edges
+most: where a change is looked for, and where one is near."""
+EDGE, QUIET, BLURRED, LEAST = 0.02, 0.25, 0.4, 0.1
+"""Gradients from here on are edges; this share of them did not change. When these are off by so much of their
+gradient, all of EDGES and LOOSE is tolerated; when by less, less of both, but at least this part."""
 REACH, SOFT = 2, 2
 """The mask grows by so many pixels, and its edge is so soft on either side."""
-PEAK = 2.5
-"""A change reaches so many times the floor somewhere."""
+PEAK = 1.5, 2.5
+"""A change reaches so many times the floor somewhere: where edges are as they were, and where a VAE blurred
+them. Its own edges need half of the floor, or all of it."""
 TINT = (0.8, 1.25, 0.1)
 """Gains (from, to) and shift of the mean (0..1) of a colour by a model alone; more is an edit."""
 ALL = 0.7
@@ -98,29 +102,35 @@ def without_tint(before: Tensor, after: Tensor, counted: Tensor) -> Tensor:
     colours = min(after.shape[-1], 3)
     wanted, given = (blurred(one[..., :colours].movedim(-1, 0), SMOOTH) for one in (before, after))
     wanted, given = (one[:, counted].cpu().double() for one in (wanted, given))
-    weight = torch.ones_like(wanted)
-    gain, offset = torch.ones_like(wanted[:, :1]), torch.zeros_like(wanted[:, :1])
-    for scale in (0.2, 0.1, 0.05, 0.03, 0.03, 0.03):
-        total = weight.sum(1, keepdim=True).clamp_min(1e-9)
+    # From the middle of all differences: a mean is moved by the edit, and so would be all that follows.
+    gain, offset = torch.ones_like(wanted[:, :1]), (wanted - given).median(1, keepdim=True).values
+    mean = goal = given.mean(1, keepdim=True)
+    for scale in (0.1, 0.1, 0.05, 0.05, 0.03, 0.03, 0.03, 0.03):
+        weight = 1 / (1 + ((gain * given + offset - wanted) / scale).square().sum(0, keepdim=True)) ** 2
+        total = weight.sum().clamp_min(1e-9)
         mean, goal = ((weight * one).sum(1, keepdim=True) / total for one in (given, wanted))
         spread = (weight * (given - mean) ** 2).sum(1, keepdim=True) / total
         shared = (weight * (given - mean) * (wanted - goal)).sum(1, keepdim=True) / total
         # A flat colour has no contrast to match: its gain is 1.
         gain = (shared + 1e-4) / (spread + 1e-4)
         offset = goal - gain * mean
-        if bool(((gain < TINT[0]) | (gain > TINT[1]) | ((goal - mean).abs() > TINT[2])).any()):
-            return after
-        weight = 1 / (1 + ((gain * given + offset - wanted) / scale) ** 2) ** 2
+    if bool(((gain < TINT[0]) | (gain > TINT[1]) | ((goal - mean).abs() > TINT[2])).any()):
+        return after
     matched = after[..., :colours] * gain[:, 0].to(after) + offset[:, 0].to(after)
     return torch.cat([matched, after[..., colours:]], -1)
 
 
 def changed(before: Tensor, after: Tensor, known: Tensor, floor: float, area: int) -> Tensor:
-    """Where `after` `[H, W, C]` is not `before`: bool `[H, W]`, in parts of at least `area` pixels."""
+    """Where `after` `[H, W, C]` is not `before`: bool `[H, W]`, in parts of at least `area` pixels.
+
+    Thresholds with hysteresis (Canny, 1986), raised at edges by as much as edges that did not change are off
+    (a noise level from the picture itself: Radke et al., "Image change detection algorithms", 2005).
+    """
     one, other = (blurred(picture.movedim(-1, 0), SMOOTH) for picture in (before, after))
     slope = torch.stack([_slope(one), _slope(other)]).amax(0)
-    slope = grow(slope[None], 1)[0]
     differs = (other - one).abs().amax(0)
+    loose = _looseness(differs, slope, known)
+    slope = loose * grow(slope[None], 1)[0]
     over = differs - EDGES * slope
     over = torch.where(known, over, torch.zeros_like(over))
     labels, count = label(over > floor, diagonals=True)
@@ -129,12 +139,21 @@ def changed(before: Tensor, after: Tensor, known: Tensor, floor: float, area: in
     heights = over.cpu().numpy()
     sizes = ndimage.sum_labels(np.ones_like(heights), labels, range(count + 1))
     peaks = ndimage.maximum(heights, labels, range(count + 1))
-    real = (sizes >= area) & (peaks > PEAK * floor)
+    real = (sizes >= area) & (peaks > (PEAK[0] + (PEAK[1] - PEAK[0]) * loose) * floor)
     real[0] = False
     sure = torch.from_numpy(real[labels]).to(known.device)
     # Its edges, where less is sure, belong to it.
     near = grow(sure[None].float(), REACH)[0] > 0
-    return sure | (near & known & (differs > floor + LOOSE * slope))
+    return sure | (near & known & (differs > floor * (1 + loose) / 2 + LOOSE * slope))
+
+
+def _looseness(differs: Tensor, slope: Tensor, known: Tensor) -> float:
+    """How much of the tolerance at edges is needed, LEAST..1: by how much of their gradient they are off."""
+    edges = known & (slope > EDGE)
+    if not bool(edges.any()):
+        return LEAST
+    off = float(np.quantile((differs[edges] / slope[edges]).float().cpu().numpy(), QUIET))
+    return min(max(off / BLURRED, LEAST), 1.0)
 
 
 def _slope(planes: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from isi.core.edits.direct import register
-from isi.core.edits.edit_lock import EditLock
+from isi.core.edits.edit_lock import EditLock, without_tint
 from isi.core.edits.registration import Motion, moved_back
 from scipy import ndimage
 from torch.nn import functional
@@ -126,3 +126,46 @@ def test_small_specks_are_no_change():
     after[:, 50:62, 50:62] += 0.5
     assert torch.equal(EditLock(area=400).hold(picture, after), picture)
     assert not torch.equal(EditLock(area=20).hold(picture, after), picture)
+
+
+def flat_scene(ring_at):
+    """A shaded wall, a square that stays, and a ring: little says where the picture lies."""
+    y, x = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
+    made = torch.tensor([0.8, 0.7, 0.1]) * (0.8 + 0.2 * x / SIZE)[..., None]
+    square = (x > 20) & (x < 60) & (y > 95) & (y < 140)
+    made = torch.where(square[..., None], torch.tensor([0.3, 0.1, 0.5]), made)
+    far = ((x - ring_at[0]) ** 2 + (y - ring_at[1]) ** 2).sqrt()
+    return torch.where(((far > 18) & (far < 38))[..., None], torch.tensor([0.9, 0.9, 0.95]), made)
+
+
+@pytest.mark.parametrize("motion", [(0.98, 6.0, -9.5), (1.03, -11.0, 4.0)])
+def test_a_large_edit_of_a_flat_picture_neither_moves_nor_tints_it(motion):
+    picture, meant = flat_scene((110, 50)), flat_scene((100, 105))
+    after = (moved(meant, *motion) * torch.tensor([0.95, 1.05, 1.04]) + 0.03).clamp(0, 1)
+    found = register(picture, after)
+    # Where the square's corners are, by hand.
+    for x, y in ((-59.5, 15.5), (-19.5, 60.5)):
+        right = found.zoom * x + found.right - motion[0] * x - motion[1]
+        down = found.zoom * y + found.down - motion[0] * y - motion[2]
+        assert (right**2 + down**2) ** 0.5 <= 0.25
+    back, known = moved_back(after, Motion(*motion))
+    matched = without_tint(picture, back, known)
+    still = known & ((meant - picture).abs().amax(-1) == 0)
+    assert (matched - picture).abs().amax(-1)[still].median() < 0.005
+    out = EditLock().hold(picture[None], after[None])[0]
+    change = (meant - picture).abs().amax(-1) > 0.06
+    far = torch.from_numpy(ndimage.distance_transform_cdt(~change.numpy(), "chessboard") > 8)
+    assert (out == picture).all(-1)[far].all()
+    assert (out != picture).any(-1)[change & known].double().mean() >= 0.98
+
+
+def test_a_faint_change_amid_texture_is_found_where_edges_are_sharp_and_none_where_they_are_not():
+    grain = torch.rand(SIZE, SIZE, 1, generator=torch.Generator().manual_seed(3))
+    grain = (grain * 0.5 + 0.1).repeat_interleave(4, 0).repeat_interleave(4, 1)[:SIZE, :SIZE]
+    picture = grain.expand(-1, -1, 3).contiguous()
+    meant = torch.where(disc(), picture.clamp_max(0.9) + 0.11, picture)
+    out = EditLock().hold(picture[None], meant[None])[0]
+    assert (out != picture).any(-1)[disc()[..., 0]].double().mean() >= 0.98
+    # What blurs all edges alike changed none of them.
+    soft = torch.from_numpy(ndimage.gaussian_filter(picture.numpy(), (3, 3, 0)))
+    assert torch.equal(EditLock().hold(picture[None], soft[None])[0], picture)
