@@ -93,8 +93,6 @@ class Pair:
     other: Tensor
 
     def scaled(self, part: float) -> Pair:
-        if part == 1:
-            return self
         return Pair(*(frame.scaled(one, part) for one in (self.first, self.second, self.relief, self.other)))
 
     def colours(self, motion: Tensor, off: float) -> Tensor:

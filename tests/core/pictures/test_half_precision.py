@@ -94,7 +94,8 @@ CALLS: dict[str, Call] = {
     "boxes": lambda p, s, m: torch.tensor([[box.top, box.left] for box in objects(m)]).to(m),
     "inward": lambda p, s, m: masks.inward(m, 5),
     "levels": lambda p, s, m: masks.levels(m, 0.2, 0.7),
-    "edit lock": lambda p, s, m: EditLock().hold(p, torch.lerp(p, s, 0.9 * m.unsqueeze(-1))),
+    # The edit is rounded by nobody but the lock.
+    "edit lock": lambda p, s, m: EditLock().hold(p, torch.where(m.unsqueeze(-1) > 0, s, p)),
     **{
         f"detail {mode}": lambda p, s, m, mode=mode: transfer_detail(p, s, mode, 2.0, 0.8, m)
         for mode in ("add", "multiply", "soft light")
