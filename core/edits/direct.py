@@ -184,10 +184,10 @@ def fitted(first: Tensor, second: Tensor, motion: Tensor, rounds: int, off: floa
         if turn == rounds:
             break
         across, down = ((one + other) / 2 for one, other in zip(own, frame.gradient(moved), strict=True))
-        columns = torch.stack([across * x + down * y, across, down]).flatten(1).double()
+        columns = torch.stack([across * x + down * y, across, down]).flatten(1).cpu().double()
         weighted = columns * (known / (1 + squares) ** 2).expand_as(residual).flatten()
         square = weighted @ columns.T
-        against = weighted @ residual.flatten().double()
+        against = weighted @ residual.flatten().cpu().double()
         # A zoom that nothing shows is none.
         square[0, 0] += prior
         against[0] += motion[0] * prior
