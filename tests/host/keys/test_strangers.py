@@ -189,7 +189,7 @@ def another_process(tmp_path: Path, name: str, root: Path = ROOT, **environment)
     pack.mkdir(parents=True)
     shutil.copy(HERE / "made_up_pack.py", pack / "__init__.py")
     code = CODE.format(root=str(root), base=str(base), pack=str(pack))
-    shared = {"ISI_HOME": str(tmp_path / "shared"), "OMP_NUM_THREADS": "2"}
+    shared = {"ISI_HOME": str(tmp_path / "shared"), "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | shared | environment
     )
