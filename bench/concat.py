@@ -28,7 +28,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         host = Host(Path(folder))
-        model, clip, vae = host.call("ISI_MiniCheckpoint", kind="instruct-pix2pix")
+        model, clip, vae, _ = host.call("ISI_MiniCheckpoint", kind="instruct-pix2pix")
         (positive,) = host.call("CLIPTextEncode", clip=clip, text="make the circle blue")
         (negative,) = host.call("CLIPTextEncode", clip=clip, text="")
         image = torch.rand(1, 256, 256, 3, generator=torch.Generator().manual_seed(0))

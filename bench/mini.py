@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 from torch.nn.functional import interpolate
 
 from ..tests.host.harness import Host
-from ..tests.host.studio import Studio, caption, pixels, psnr, right
+from ..tests.host.studio import Studio, caption, hint, pixels, psnr, right
 from ..tools.mini import captions, judge, world
 
 COUNT = int(os.environ.get("MINI_COUNT", "200"))
@@ -311,6 +311,43 @@ def bench_upscaler(host: Host) -> list[tuple[str, str, str]]:
     return [("upscaler-2x: PSNR over Lanczos", "-", f"{sum(gains) / len(gains):+.1f} dB")]
 
 
+def bench_control(host: Host) -> list[tuple[str, str, str]]:
+    """Each hint of a scene, with words for the same shape in other colours, before another background."""
+    studio, rows = Studio(host), []
+    (net,) = host.call("ControlNetLoader", control_net_name="mini_control.safetensors")
+    for kind in ("edges", "depth", "bones"):
+        fits, free, said = [], [], []
+        for i, (of, other) in enumerate(zip(drawn(COUNT // 4, 11), drawn(COUNT // 4, 12), strict=True)):
+            shape = replace(of.shapes[0], colour=other.shapes[0].colour)
+            words = f"a {shape.colour} {shape.kind} on a {other.background} background"
+            mask = world.render(of).masks[0] > 0.5
+            picture, alone = (studio.controlled(words, i, net, hint(host, kind, of), s) for s in (1.0, 0.0))
+            fits.append(iou(picture, mask))
+            free.append(iou(alone, mask))
+            said.append(right(replace(other, shapes=(shape,)), picture))
+        row = f"{sum(fits) / len(fits):.2f} ({sum(free) / len(free):.2f} without) / " + share(
+            said, ("colour", "background", "shape")
+        )
+        rows.append((f"ControlNet, {kind}: overlap / colour, background, shape of the words", "-", row))
+    return rows
+
+
+def iou(picture: torch.Tensor, mask: torch.Tensor) -> float:
+    """Of all that is drawn with a mask `[H, W]`."""
+    shapes = [shape.mask for shape in judge.read(picture).shapes] or [torch.zeros_like(mask)]
+    made = torch.stack(shapes).any(0)
+    return float((made & mask).sum() / (made | mask).sum())
+
+
+def bench_unclip(host: Host) -> list[tuple[str, str, str]]:
+    """A picture seen, nothing said."""
+    studio, rows = Studio(host, "unclip"), []
+    for noise in (0.0, 0.3, 0.6, 0.9):
+        seen = [right(of, studio.varied(pixels(of), i, noise)) for i, of in enumerate(drawn(COUNT // 4, 13))]
+        rows.append((f"unclip at noise {noise}: {' / '.join(ATTRIBUTES)}", "-", share(seen)))
+    return rows
+
+
 def bench_time(host: Host) -> list[tuple[str, str, str]]:
     started = time.perf_counter()
     studio = Studio(host, "base")
@@ -326,7 +363,7 @@ MEASURES = {
     "time": bench_time, "depth": bench_depth, "edit": bench_edit, "inpaint": bench_inpaint,
     "ic-light-fc": lambda host: bench_relight(host, "ic-light-fc"),
     "ic-light-fbc": lambda host: bench_relight(host, "ic-light-fbc"), "x4": bench_x4,
-    "upscaler": bench_upscaler,
+    "upscaler": bench_upscaler, "control": bench_control, "unclip": bench_unclip,
 }  # fmt: skip
 
 

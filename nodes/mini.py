@@ -6,7 +6,7 @@ from ..host.models import mini
 
 
 class MiniCheckpoint(io.ComfyNode):
-    """MODEL, CLIP and VAE of one kind of mini model."""
+    """MODEL, CLIP, VAE and CLIP_VISION of one kind of mini model."""
 
     @classmethod
     def define_schema(cls):
@@ -22,14 +22,15 @@ class MiniCheckpoint(io.ComfyNode):
                     "kind",
                     options=list(mini.KINDS),
                     default="base",
-                    tooltip="base follows a prompt; depth, upscale-x4, instruct-pix2pix, inpaint and the two "
-                    "IC-Light kinds take a picture as well and need their conditioning node.",
+                    tooltip="base follows a prompt; depth, upscale-x4, instruct-pix2pix, inpaint, unclip and "
+                    "the two IC-Light kinds take a picture as well and need their conditioning node.",
                 ),
             ],
             outputs=[
                 io.Model.Output(tooltip="A small SD 1.5 UNet with the input channels of its kind."),
                 io.Clip.Output(tooltip="SD 1's tokenizer and a two-layer text model."),
                 io.Vae.Output(tooltip="A small autoencoder: f8, 4 latent channels (upscale-x4: f4)."),
+                io.ClipVision.Output(tooltip="A two-layer CLIP vision, for the kind unclip."),
             ],
         )
 

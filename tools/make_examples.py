@@ -21,6 +21,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
+from .mini.bones import bones
 from .mini.world import Layers, Scene, Shape, render
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "assets" / "examples"
@@ -38,6 +39,7 @@ SCENES = {
     "square_from_above": (one("square", "green", "yellow", "top"), 128),
     "star": (one("star", "yellow", "blue", "left"), 128),
     "triangle": (one("triangle", "yellow", "blue", "top"), 128),
+    "triangle_aside": (one("triangle", "orange", "purple", "right", x=0.36, y=0.42), 128),
     "cross": (one("cross", "green", "white", "left"), 128),
     "garment": (
         Scene((Shape("square", "green", "small", "left", x=0.4, y=0.66),), "white", light="left"),
@@ -120,6 +122,18 @@ def clip() -> None:
     frames[0].save(EXAMPLES / "passing.webp", lossless=True, **how)
 
 
+# Where a cross stands in each step of a loop, and how large.
+POSES = ((0.25, 0.42, "small"), (0.46, 0.68, "large"), (0.72, 0.5, "large"), (0.54, 0.24, "small"))
+
+
+def poses() -> None:
+    """Its bones, as the mini ControlNet reads them, without loss."""
+    scenes = [one("cross", "yellow", "blue", "left", size, x=x, y=y) for x, y, size in POSES]
+    frames = [image(bones(scene, 128, 128)) for scene in scenes]
+    how = {"save_all": True, "append_images": frames[1:], "duration": 500, "loop": 0}
+    frames[0].save(EXAMPLES / "bones.webp", lossless=True, **how)
+
+
 LAMP = Scene((), "blue", light="right", gradient=True)
 
 
@@ -174,6 +188,7 @@ def main() -> None:
         save(name, layers.picture, mask(layers))
     concat_models()
     clip()
+    poses()
     if folder:
         photographs(folder)
 

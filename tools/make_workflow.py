@@ -120,7 +120,8 @@ def make_ui(name: str, opened: browser.FrontEnd) -> graphs.Graph:
     workflow["id"] = str(uuid.uuid5(uuid.NAMESPACE_URL, f"isi-nodes/workflows/{name}"))
     text = WORKFLOWS / "api" / f"{name}.md"
     notes = [text.read_text("utf-8").strip()] if text.exists() else []
-    notes += [SWAP] if any(graphs.nodes_of(graph, "ISI_MiniCheckpoint")) else []
+    loaders = [node["inputs"]["kind"] for _, node in graphs.nodes_of(graph, "ISI_MiniCheckpoint")]
+    notes += [SWAP] if set(loaders) - {"unclip"} else []  # which takes another loader, and says so
     if notes:
         add_note(workflow, "\n\n".join(notes))
     lay_out(workflow, graph)

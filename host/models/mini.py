@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import comfy.clip_vision
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
@@ -38,6 +39,11 @@ UNET = {
     "legacy": False, "num_heads": 4, "num_head_channels": -1, "dtype": torch.float32,
 }  # fmt: skip
 TEXT = {"hidden_size": CONTEXT, "intermediate_size": 384, "num_attention_heads": 4, "num_hidden_layers": 2}
+VISION = {
+    "hidden_size": 96, "intermediate_size": 384, "num_attention_heads": 4, "num_hidden_layers": 2,
+    "hidden_act": "quick_gelu", "model_type": "clip_vision_model", "num_channels": 3, "image_size": 64,
+    "patch_size": 8, "projection_dim": 48,
+}  # fmt: skip
 AUTOENCODER = {
     "double_z": True, "z_channels": 4, "resolution": 128, "in_channels": 3, "out_ch": 3, "ch": 32,
     "ch_mult": [1, 1, 2, 2], "num_res_blocks": 1, "attn_resolutions": [], "dropout": 0.0,
@@ -60,6 +66,7 @@ KINDS = {
     "inpaint": Member(9),
     "ic-light-fc": Member(8),
     "ic-light-fbc": Member(12),
+    "unclip": Member(4),
 }
 
 
@@ -78,16 +85,33 @@ class MiniInstructPix2Pix(MiniSD15):
         return comfy.model_base.SD15_instructpix2pix(self, device=device)
 
 
+class MiniUnclip(MiniSD15):
+    """Sees a picture's embedding as SD 2.1 unCLIP does: noised to a level of its own, beside the timestep."""
+
+    unet_extra_config = MiniSD15.unet_extra_config | {
+        "num_classes": "sequential", "adm_in_channels": 2 * VISION["projection_dim"],
+    }  # fmt: skip
+    noise_aug_config = {
+        "noise_schedule_config": {"timesteps": 1000, "beta_schedule": "squaredcos_cap_v2"},
+        "timestep_dim": VISION["projection_dim"],
+    }
+
+    def get_model(self, state_dict, prefix="", device=None):
+        return comfy.model_base.SD21UNCLIP(
+            self, self.noise_aug_config, comfy.model_base.ModelType.EPS, device=device
+        )
+
+
 class MiniX4(comfy.supported_models.SD_X4Upscaler):
     unet_extra_config = {"num_heads": UNET["num_heads"], "num_head_channels": -1, "num_classes": 1000}
 
 
-SUPPORTED = {"instruct-pix2pix": MiniInstructPix2Pix, "upscale-x4": MiniX4}
+SUPPORTED = {"instruct-pix2pix": MiniInstructPix2Pix, "upscale-x4": MiniX4, "unclip": MiniUnclip}
 
 
 def know_files() -> None:
-    """Lets the host's prompts and its Load Hypernetwork find the embedding and the hypernetwork in ASSETS."""
-    for folder in ("embeddings", "hypernetworks"):
+    """Lets the host's prompts, Load Hypernetwork and Load ControlNet Model find what lies in ASSETS."""
+    for folder in ("embeddings", "hypernetworks", "controlnet"):
         folder_paths.add_model_folder_path(folder, str(ASSETS / folder))
 
 
@@ -132,6 +156,11 @@ def build_vae(weights: dict[str, Tensor], levels: int) -> comfy.sd.VAE:
     assert vae.first_stage_model is not None  # always, when a config is given
     widen_norms(vae.first_stage_model)
     return vae
+
+
+def build_vision() -> comfy.clip_vision.ClipVisionModel:
+    """The host's CLIP vision, as `VISION` configures it, weights not set."""
+    return comfy.clip_vision.ClipVisionModel(dict(VISION))
 
 
 def unused_tokens() -> Tensor:
@@ -211,6 +240,13 @@ def load_vae(name: str = "vae", assets: Path = ASSETS) -> comfy.sd.VAE:
     return build_vae(read_weights(name, assets), levels=3 if name == "vae-f4" else 4)
 
 
+def load_vision(assets: Path = ASSETS) -> comfy.clip_vision.ClipVisionModel:
+    """The family's CLIP vision: it sees 64 px, and says a picture in 48 values."""
+    vision = build_vision()
+    vision.load_sd(read_weights("clip-vision", assets))
+    return vision
+
+
 def load_checkpoint(kind: str, assets: Path = ASSETS):
-    """MODEL, CLIP, VAE of a kind. Raises ValueError for a missing or damaged file."""
-    return load_model(kind, assets), load_clip(assets), load_vae(KINDS[kind].vae, assets)
+    """MODEL, CLIP, VAE, CLIP_VISION of a kind. Raises ValueError for a missing or damaged file."""
+    return load_model(kind, assets), load_clip(assets), load_vae(KINDS[kind].vae, assets), load_vision(assets)

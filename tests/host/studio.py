@@ -2,6 +2,7 @@
 
 import torch
 from isi.tools.mini import captions, judge, world
+from isi.tools.mini.bones import bones
 
 SAMPLER = {"sampler_name": "euler", "scheduler": "normal"}
 
@@ -11,7 +12,7 @@ class Studio:
 
     def __init__(self, host, kind="base"):
         self.host, self.kind = host, kind
-        self.model, self.clip, self.vae = host.call("ISI_MiniCheckpoint", kind=kind)
+        self.model, self.clip, self.vae, self.vision = host.call("ISI_MiniCheckpoint", kind=kind)
         self.negative = self.text("")
 
     def text(self, words):
@@ -64,6 +65,25 @@ class Studio:
         )  # fmt: skip
         return self.host.call("VAEDecode", samples=out, vae=self.vae)[0][0]
 
+    def controlled(self, words, seed, net, hint, strength=1.0):
+        """Draws as a ControlNet's hint `[1, H, W, 3]` leads."""
+        positive, negative = self.host.call(
+            "ControlNetApplyAdvanced", positive=self.text(words), negative=self.negative, control_net=net,
+            image=hint, strength=strength, start_percent=0.0, end_percent=1.0,
+        )  # fmt: skip
+        (latent,) = self.host.call("EmptyLatentImage", width=128, height=128, batch_size=1)
+        return self.sample(self.model, positive, negative, latent, seed)
+
+    def varied(self, picture, seed, noise=0.0):
+        """Draws what `[1, H, W, 3]` shows, without words; of the kind unclip."""
+        (seen,) = self.host.call("CLIPVisionEncode", clip_vision=self.vision, image=picture, crop="center")
+        (positive,) = self.host.call(
+            "unCLIPConditioning", conditioning=self.negative, clip_vision_output=seen, strength=1.0,
+            noise_augmentation=noise,
+        )  # fmt: skip
+        (latent,) = self.host.call("EmptyLatentImage", width=128, height=128, batch_size=1)
+        return self.sample(self.model, positive, self.negative, latent, seed)
+
     def loop(self, script, seed, steps=12, cfg=5.0, denoise=0.8, **inputs):
         """Every picture of a run of ISI Iterate, `[N, 128, 128, 3]`."""
         curve = {"final_denoise": denoise, "curve": "constant", "seed_mode": "increment"}
@@ -84,6 +104,15 @@ def scene(colour="red", kind="circle", size="large", background="white", place="
 def pixels(of, size=(128, 128)):
     """A scene as the host's picture `[1, H, W, 3]`."""
     return world.render(of, *size).picture.movedim(0, -1)[None]
+
+
+def hint(host, kind, of):
+    """What the mini ControlNet reads of a scene, `[1, 128, 128, 3]`: its edges, depth or bones."""
+    if kind == "edges":
+        return host.call("Canny", image=pixels(of), low_threshold=0.1, high_threshold=0.3)[0]
+    if kind == "bones":
+        return bones(of, 128, 128).movedim(0, -1)[None]
+    return world.render(of).depth[None, ..., None].expand(-1, -1, -1, 3)
 
 
 def caption(of):

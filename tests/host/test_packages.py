@@ -29,7 +29,7 @@ with tempfile.TemporaryDirectory() as base:
     picture = torch.rand(1, 32, 32, 3)
     lanczos = said("ISI_UpscaleImage", image=picture, model_name="lanczos", **sizes)
     network = said("ISI_UpscaleImage", image=picture, model_name="mini/upscaler-2x", **sizes)
-    model, clip, vae = host.call("ISI_MiniCheckpoint", kind="base")
+    model, clip, vae, _ = host.call("ISI_MiniCheckpoint", kind="base")
     plan, *_ = host.call("ISI_Script", script="a red circle", steps=1, cfg=1.0, denoise=0.5,
                          final_denoise=0.5, curve="constant", seed=0, seed_mode="fixed")
     runs = {}

@@ -26,6 +26,29 @@ ALPHA_BAR = alpha_bar(0.00085, 0.012)  # SD 1
 ALPHA_BAR_X4 = alpha_bar(1e-4, 2e-2)  # the x4 upscaler, for the latent and for the small picture's noise
 
 
+def noised(
+    z: Tensor, generator: torch.Generator, schedule: Tensor = ALPHA_BAR
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Latents `[N, ...]` at a timestep each: noised, the timesteps `[N]`, and the noise. The timesteps are
+    stratified in the batch: the same distribution, less variance."""
+    t = (torch.arange(len(z)) + torch.rand(len(z), generator=generator)) * 1000 / len(z)
+    t = t.long().clamp(max=999)
+    noise = torch.randn(z.shape, generator=generator)
+    abar = schedule[t][:, None, None, None]
+    return abar.sqrt() * z + (1 - abar).sqrt() * noise, t, noise
+
+
+def eps_loss(guess: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """The loss of a guessed noise, and what to log.
+
+    At high noise the loss of eps hardly sees the picture, and there the text decides it. 1 / abar makes it
+    the loss of v (Salimans & Ho, 2022); bounded, for the last timesteps would drown the rest.
+    """
+    error = (guess.float() - noise.to(guess.device)).pow(2).mean((1, 2, 3))
+    weight = (1 / ALPHA_BAR[t]).clamp(max=20).to(guess.device)
+    return (error * weight).mean(), {"eps": error.detach().mean().item()}
+
+
 class Tokens:
     """SD 1's tokenizer, each text tokenised once."""
 
@@ -93,16 +116,25 @@ class Denoiser(nn.Module):
         self.text = Text(tokens).requires_grad_(False)
 
     def forward(self, x: Tensor, t: Tensor, tokens: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.unet(x, t, context=self.context(tokens), y=label)
+
+    @torch.no_grad()
+    def context(self, tokens: Tensor) -> Tensor:
+        """Token ids `[B, 77]` -> what the UNet reads of them, `[B, 77, CONTEXT]`."""
         texts, index = torch.unique(tokens, dim=0, return_inverse=True)
-        with torch.no_grad():
-            context = self.text(texts)[index]
-        return self.unet(x, t, context=context, y=label)
+        return self.text(texts)[index]
+
+
+def shipped(kind: str) -> dict[str, Tensor]:
+    """A denoiser's state as it is in assets/mini."""
+    unet, text = mini.unet_weights(kind), mini.read_weights("text")
+    return {f"unet.{k}": v for k, v in unet.items()} | {f"text.{k}": v for k, v in text.items()}
 
 
 def start_from_base(denoiser: Denoiser, base: dict[str, Tensor]) -> None:
     """Copies base's weights; new input channels start at zero: the first step draws what base draws."""
     own = denoiser.state_dict()
-    if denoiser.unet.num_classes is not None:
+    if "unet.label_emb.weight" in own:
         nn.init.zeros_(own["unet.label_emb.weight"])
     for key, value in base.items():
         if own[key].shape != value.shape:

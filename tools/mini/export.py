@@ -15,6 +15,7 @@ from torch import Tensor
 
 from host.models import mini
 
+from . import control, unclip
 from .lora import FILE, NAME, kohya
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,7 @@ def write(name: str, tensors: dict[str, Tensor], steps: int | None = None) -> No
     """One fp16 file, and its line in the manifest: hash, size, and how many steps it was trained (None: as
     many as before)."""
     path = ASSETS / f"{name}.safetensors"
+    path.parent.mkdir(exist_ok=True)
     kept = {k: v if v.dtype == torch.int32 else v.half() for k, v in tensors.items()}
     save_file({k: v.contiguous() for k, v in kept.items()}, path)
     manifest = ASSETS / "weights.json"
@@ -79,6 +81,9 @@ def export(work: Path) -> None:
         write("upscaler-2x", state("upscaler-2x")["ema"], state("upscaler-2x")["step"])
     if (work / f"{NAME}.pt").exists():
         write(FILE, kohya(state(NAME)["ema"]), state(NAME)["step"])
+    if (work / f"{control.NAME}.pt").exists():
+        learned = state(control.NAME)
+        write(f"controlnet/{control.FILE}", control.control_lora(learned["ema"]), learned["step"])
     if (work / "text.pt").exists():
         write("text", split(state("text")["ema"])[1], state("text")["step"])
     trained = [kind for kind in mini.KINDS if (work / f"{kind}.pt").exists()]
@@ -88,5 +93,9 @@ def export(work: Path) -> None:
         base = split(state("base")["ema"])[0]
         rebase(base, others)
     for kind in trained:
-        unet = split(state(kind)["ema"])[0]
-        write(kind, unet if kind == "base" else difference(unet, base), state(kind)["step"])
+        weights, steps = state(kind)["ema"], state(kind)["step"]
+        if kind == unclip.NAME:
+            weights, vision = unclip.parts(weights)
+            write(unclip.FILE, vision, steps)
+        unet = split(weights)[0]
+        write(kind, unet if kind == "base" else difference(unet, base), steps)

@@ -120,8 +120,14 @@ def kinds(host: Host, out: Path) -> None:
             "clip": ["checkpoint", 1],
             "vae": ["checkpoint", 2],
         }
-        if kind != "base":
-            inputs: dict[str, Any] = {"kind": "auto" if kind == "inpaint" else kind, "image_cfg": 1.5}
+        inputs: dict[str, Any]
+        if kind == "unclip":
+            inputs = {"clip_vision": ["checkpoint", 3], "strength": 1.0, "noise_augmentation": 0.1}
+            inputs |= {"strength_type": "multiply", "crop": "center"}
+            graph["conditioner"] = {"class_type": "ISI_ClipVisionConditioner", "inputs": inputs}
+            parts["conditioner"] = ["conditioner", 0]
+        elif kind != "base":
+            inputs = {"kind": "auto" if kind == "inpaint" else kind, "image_cfg": 1.5}
             inputs |= {"noise_level": 20, "noise_seed": 0, "mask_mode": "nearest", "invert_depth": False}
             inputs |= {"depth": ["depth", 0]} if kind == "depth" else {}
             inputs |= {"background": ["depth", 0]} if kind == "ic-light-fbc" else {}

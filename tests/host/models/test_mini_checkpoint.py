@@ -6,7 +6,7 @@ import pytest
 import torch
 
 KINDS = {"base": 4, "depth": 5, "upscale-x4": 7, "instruct-pix2pix": 8, "inpaint": 9, "ic-light-fc": 8}
-KINDS |= {"ic-light-fbc": 12}
+KINDS |= {"ic-light-fbc": 12, "unclip": 4}
 
 
 @pytest.fixture
@@ -18,11 +18,11 @@ def assets(tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_loads_with_its_channels_and_finite_weights(host, kind):
-    model, clip, vae = host.call("ISI_MiniCheckpoint", kind=kind)
+    model, clip, vae, vision = host.call("ISI_MiniCheckpoint", kind=kind)
     unet = model.model.diffusion_model
     assert unet.input_blocks[0][0].weight.shape[1] == KINDS[kind]
     assert model.model.latent_format.latent_channels == 4
-    for module in (unet, clip.cond_stage_model, vae.first_stage_model):
+    for module in (unet, clip.cond_stage_model, vae.first_stage_model, vision.model):
         assert all(torch.isfinite(p.detach()).all() for p in module.parameters())
     assert vae.spacial_compression_decode() == (4 if kind == "upscale-x4" else 8)
 
@@ -30,16 +30,19 @@ def test_every_kind_loads_with_its_channels_and_finite_weights(host, kind):
 def test_the_host_conditions_the_kinds_that_it_knows(host):
     import comfy.model_base
 
-    model, _, _ = host.call("ISI_MiniCheckpoint", kind="instruct-pix2pix")
+    model, _, _, _ = host.call("ISI_MiniCheckpoint", kind="instruct-pix2pix")
     assert isinstance(model.model, comfy.model_base.SD15_instructpix2pix)
-    model, _, _ = host.call("ISI_MiniCheckpoint", kind="inpaint")
+    model, _, _, _ = host.call("ISI_MiniCheckpoint", kind="inpaint")
     assert model.model.concat_keys == ("mask", "masked_image")
-    model, _, _ = host.call("ISI_MiniCheckpoint", kind="upscale-x4")
+    model, _, _, _ = host.call("ISI_MiniCheckpoint", kind="upscale-x4")
     assert isinstance(model.model, comfy.model_base.SD_X4Upscaler)
+    model, _, _, _ = host.call("ISI_MiniCheckpoint", kind="unclip")
+    assert isinstance(model.model, comfy.model_base.SD21UNCLIP)
+    assert model.model.model_type == comfy.model_base.ModelType.EPS
 
 
 def test_base_samples_a_finite_picture_that_follows_the_seed(host):
-    model, clip, vae = host.call("ISI_MiniCheckpoint", kind="base")
+    model, clip, vae, _ = host.call("ISI_MiniCheckpoint", kind="base")
     (positive,) = host.call(
         "CLIPTextEncode", clip=clip, text="a large (red:1.3) circle on a white background"
     )
@@ -57,7 +60,7 @@ def test_base_samples_a_finite_picture_that_follows_the_seed(host):
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("name", ["base", "text", "vae"])
+@pytest.mark.parametrize("name", ["base", "text", "vae", "clip-vision"])
 def test_a_missing_file_is_named_with_its_cure(booted, assets, name):
     from isi.host.models import mini
 

@@ -20,7 +20,7 @@ def tools(booted):
 
 
 def test_the_schedule_is_the_hosts(tools, host):
-    model, _, _ = host.call("ISI_MiniCheckpoint", kind="base")
+    model, _, _, _ = host.call("ISI_MiniCheckpoint", kind="base")
     abar = tools[1].ALPHA_BAR
     torch.testing.assert_close(model.model.model_sampling.sigmas, ((1 - abar) / abar).sqrt())
 
@@ -32,7 +32,7 @@ def test_the_text_model_is_the_hosts(tools, host):
     weights = mini.read_weights("text")
     text = denoiser.Text(weights["tokens"].int())
     text.load_state_dict(weights)
-    _, clip, _ = host.call("ISI_MiniCheckpoint", kind="base")
+    _, clip, _, _ = host.call("ISI_MiniCheckpoint", kind="base")
     tokens = denoiser.Tokens()
     for words in ("a large red circle on a white background", "an unknown zebra", ""):
         (theirs,) = host.call("CLIPTextEncode", clip=clip, text=words)
@@ -138,15 +138,15 @@ def test_a_stage_has_the_whole_network_to_learn(tools, tmp_path, kind, fresh):
 
 
 def test_scenes_of_several_shapes_come_with_their_colours_swapped(tools, tmp_path):
-    from isi.tools.mini import stages
+    from isi.tools.mini import lessons
 
     of = tools[3].Settings(tmp_path, 0, "cpu", 200, 1, simple=False)
-    drawn = stages.scenes(of, seed=1, crowded=1.0)
+    drawn = lessons.scenes(of, seed=1, crowded=1.0)
     assert len(drawn) == 200
-    pairs = sum(b == stages.swapped(a) for a, b in zip(drawn, drawn[1:], strict=False))
+    pairs = sum(b == lessons.swapped(a) for a, b in zip(drawn, drawn[1:], strict=False))
     assert pairs > 60
     for scene in drawn[:20]:
-        other = stages.swapped(scene)
+        other = lessons.swapped(scene)
         assert [s.kind for s in other.shapes] == [s.kind for s in scene.shapes]
         assert all(a.colour != b.colour for a, b in zip(scene.shapes, other.shapes, strict=True))
 
@@ -271,7 +271,7 @@ def test_what_a_lora_learns_is_what_the_hosts_loader_puts_on_base(tools, host):
         learned = net.unet(x, t, context=context)
     assert (learned - plain).abs().max() > 0.1
     assert {name for name, p in net.named_parameters() if p.requires_grad} == set()
-    model, clip, _ = host.call("ISI_MiniCheckpoint", kind="base")
+    model, clip, _, _ = host.call("ISI_MiniCheckpoint", kind="base")
     import comfy.model_management
     import comfy.sd
 

@@ -77,7 +77,7 @@ def test_the_words_are_those_of_the_plan(host, ask, wildcards, choices, mode):
     ],
 )
 def test_tokens_are_those_that_the_text_encoder_gets(host, ask, text):
-    _, clip, _ = host.call("ISI_MiniCheckpoint", kind="base")
+    _, clip, _, _ = host.call("ISI_MiniCheckpoint", kind="base")
     chunks = [chunk for piece in text.split(" BREAK ") for chunk in clip.tokenize(piece)["l"]]
     end = 49407
     used = 75 * (len(chunks) - 1) + [token for token, _ in chunks[-1]].index(end) - 1
