@@ -251,7 +251,8 @@ def _tiles_of(function, picture, scale, tile, overlap, margin, device, multiple)
     progress = comfy.utils.ProgressBar(len(layout))
     for read, write in zip(layout, target, strict=True):
         comfy.model_management.throw_exception_if_processing_interrupted()
-        part = function(layout.cut(source, read).to(device)).float().cpu()
+        # Contiguous: networks may flatten what they are given, as GFPGAN does, a restorer of faces.
+        part = function(layout.cut(source, read).to(device).contiguous()).float().cpu()
         target.add(canvas, write, part if layout.whole else part * weights[write])
         progress.update(1)
     return canvas.movedim(1, -1)

@@ -47,7 +47,7 @@ def test_tiled_is_untiled(booted, scale):
     _, model = esrgan(scale)
     image = picture(75, 110)
     before = image.clone()
-    whole = model(image.movedim(-1, 1)).movedim(1, -1)
+    whole = model(image.movedim(-1, 1).contiguous()).movedim(1, -1)
     assert whole.std() > 0.02 and ((whole > 0.01) & (whole < 0.99)).float().mean() > 0.9
     tiled = upscale(image, 75 * scale, 110 * scale, model, tile=72, overlap=64)
     assert (tiled - whole).abs().max() <= 1e-4
@@ -151,6 +151,17 @@ def test_networks_that_want_to_see_the_whole_get_tiles_with_wide_overlap(booted)
     assert seen[0][0] >= (168 + 32) / 2
     whole = model(image.movedim(-1, 1)).movedim(1, -1)
     assert whole.std() > 0.01 and (tiled - whole).abs().max() <= 1e-4
+
+
+def test_a_network_may_flatten_what_it_is_given(booted):
+    """As GFPGAN does, a restorer of faces."""
+    from isi.host.models.upscale_models import upscale
+
+    _, model = esrgan()
+    flat = []
+    with model.model.register_forward_pre_hook(lambda module, given: flat.append(given[0].view(-1))):
+        upscale(picture(40, 50), 80, 100, model, tile=32, overlap=8)
+    assert len(flat) > 1
 
 
 def test_sixteen_bits_stay(booted):
