@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,7 +161,10 @@ def build_vae(weights: dict[str, Tensor], levels: int) -> comfy.sd.VAE:
 
 def build_vision() -> comfy.clip_vision.ClipVisionModel:
     """The host's CLIP vision, as `VISION` configures it, weights not set."""
-    return comfy.clip_vision.ClipVisionModel(dict(VISION))
+    with tempfile.TemporaryDirectory() as folder:  # older hosts read it from a file alone
+        config = Path(folder) / "config.json"
+        config.write_text(json.dumps(VISION), "utf-8")
+        return comfy.clip_vision.ClipVisionModel(str(config))
 
 
 def unused_tokens() -> Tensor:
