@@ -60,6 +60,8 @@ class ControlNetConditioner(Conditioner):
                 "The ControlNet of ISI ControlNet Conditioner is for another family of models than "
                 f"{type(model.model).__name__}: load one that belongs to the model."
             )
+        if isinstance(_net(self.control_net), dict):
+            _check_copied(model)
         if self.hint_image is None:
             return
         count, steps = len(self.hint_image), len(plan.steps)
@@ -115,6 +117,18 @@ def _is_strange(control_net: Any, model: Any) -> bool:
     wanted = getattr(control_net, "latent_format", None)
     format_of_model = model.get_model_object("latent_format")
     return wanted is not None and wanted.latent_channels != format_of_model.latent_channels
+
+
+def _check_copied(model: Any) -> None:
+    """Raises ValueError where the first layer, which a Control-LoRA copies, takes more than a latent."""
+    latent = model.get_model_object("latent_format").latent_channels
+    taken = getattr(model.model.diffusion_model, "in_channels", latent)
+    if taken != latent:
+        raise ValueError(
+            f"A Control-LoRA copies the layers of the model, and the first one of this model takes {taken} "
+            f"channels, not the {latent} of a latent: connect a whole ControlNet to ISI ControlNet "
+            "Conditioner, or a model without channels for a picture or a mask."
+        )
 
 
 def _net(control_net: Any) -> Any:

@@ -102,6 +102,16 @@ def test_a_control_lora_for_other_texts_is_said(bench, picture, calls):
     assert not calls
 
 
+@pytest.mark.parametrize("kind", ["depth", "instruct-pix2pix", "inpaint"])
+def test_a_control_lora_for_a_model_of_more_channels_is_said(host, picture, calls, kind):
+    model, clip, vae, _ = host.call("ISI_MiniCheckpoint", kind=kind)
+    (net,) = host.call("ControlNetLoader", control_net_name="mini_control.safetensors")
+    mini = Bench(host, model, clip, vae)
+    with pytest.raises(Failed, match="Control-LoRA copies .* takes . channels, not the 4 of"):
+        mini.run(mini.plan("a"), image=picture, conditioner=conditioner(mini, net))
+    assert not calls
+
+
 def test_a_control_net_for_other_texts_is_said(bench, picture):
     other = Bench(bench.host, tiny_model(context=32), tiny_clip(width=32), bench.vae)
     with pytest.raises(Failed, match="for another family of models than BaseModel"):
