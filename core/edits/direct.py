@@ -38,8 +38,6 @@ UNSEEN = 0.25
 """What a pixel that left the frame costs, in pixels that differ."""
 GAINS = (0.8, 1.25)
 """Gains of a colour that are a tint, not an edit."""
-STEADY = 0.02
-"""A likely zoom, where little says it."""
 
 
 def register(picture: Tensor, edited: Tensor) -> Motion:
@@ -121,21 +119,21 @@ def soft(picture: Tensor, scale: float) -> Tensor:
 def likely(first: Tensor, second: Tensor) -> list[Tensor]:
     """Motions (zoom - 1, right, down) under which the fewest pixels of `[C, h, w]` differ, best first."""
     height, width = first.shape[1:]
-    reach = [round(side * frame.MOST_SHIFT) for side in (min(height, width),) * 2]
+    reach = round(min(height, width) * frame.MOST_SHIFT)
     first, second = (one - frame.blurred(one, frame.SLOW) for one in (first, second))
     costs = []
     zooms = torch.linspace(-frame.MOST_ZOOM, frame.MOST_ZOOM, ZOOMS).tolist()
     for zoom in zooms:
         moved, known = frame.warped(second, first.new_tensor([zoom, 0, 0], dtype=torch.float64))
-        table = first.new_zeros(2 * reach[0] + 1, 2 * reach[1] + 1)
-        for down in range(-reach[0], reach[0] + 1):
-            for right in range(-reach[1], reach[1] + 1):
+        table = first.new_zeros(2 * reach + 1, 2 * reach + 1)
+        for down in range(-reach, reach + 1):
+            for right in range(-reach, reach + 1):
                 own, others = _overlap(height, down), _overlap(height, -down)
                 here, there = _overlap(width, right), _overlap(width, -right)
                 squares = (moved[:, others, there] - first[:, own, here]).square().sum(0) / OFF[0] ** 2
                 seen = known[others, there]
                 wrong = (squares / (1 + squares) * seen).sum() + UNSEEN * (height * width - seen.sum())
-                table[down + reach[0], right + reach[1]] = wrong
+                table[down + reach, right + reach] = wrong
         costs.append(table)
     volume = torch.stack(costs)
     # Its minima, of which no neighbour is lower.
@@ -145,7 +143,7 @@ def likely(first: Tensor, second: Tensor) -> list[Tensor]:
     found = []
     for index, down, right in at:
         zoom = zooms[index]
-        shift = [(right - reach[1]) * (1 + zoom), (down - reach[0]) * (1 + zoom)]
+        shift = [(right - reach) * (1 + zoom), (down - reach) * (1 + zoom)]
         found.append(first.new_tensor([zoom, *shift], dtype=torch.float64))
     return found
 
@@ -161,38 +159,26 @@ def fitted(first: Tensor, second: Tensor, motion: Tensor, rounds: int, off: floa
     `off`: how far (0..1 scale) a colour is off that fits.
     """
     height, width = first.shape[1:]
-    x = torch.arange(width) - (width - 1) / 2
-    y = (torch.arange(height) - (height - 1) / 2)[:, None]
     own = frame.gradient(first)
-    prior = (off / STEADY) ** 2
     best, least = motion, float("inf")
     gain, offset = torch.ones(len(first), 1, 1), torch.zeros(len(first), 1, 1)
     raw, known = frame.warped(second, motion)
     if bool(known.any()):
         offset = (first - raw)[:, known].median(1).values[:, None, None]
     for turn in range(rounds + 1):
-        raw, known = frame.warped(second, motion)
         for _ in range(2):
             gain, offset = tint(raw, first, known / (1 + _squares(raw * gain + offset - first, off)) ** 2)
         moved = raw * gain + offset
         residual = moved - first
         squares = _squares(residual, off)
         cost = float(torch.where(known, squares / (1 + squares), UNSEEN).mean())
-        cost += float(motion[0] / STEADY) ** 2 / height / width
+        cost += float(motion[0] / frame.LIKELY_ZOOM) ** 2 / height / width
         if cost < least:
             best, least = motion, cost
         if turn == rounds:
             break
-        across, down = ((one + other) / 2 for one, other in zip(own, frame.gradient(moved), strict=True))
-        columns = torch.stack([across * x + down * y, across, down]).flatten(1).cpu().double()
-        weighted = columns * (known / (1 + squares) ** 2).expand_as(residual).flatten()
-        square = weighted @ columns.T
-        against = weighted @ residual.flatten().cpu().double()
-        # A zoom that nothing shows is none.
-        square[0, 0] += prior
-        against[0] += motion[0] * prior
-        square.diagonal().add_(1e-9 + 1e-6 * square.diagonal())
-        motion = motion - torch.linalg.solve(square, against)
+        motion = frame.stepped(motion, own, frame.gradient(moved), residual, known / (1 + squares) ** 2, off)
+        raw, known = frame.warped(second, motion)
     return best, least
 
 
@@ -202,10 +188,7 @@ def _squares(residual: Tensor, scale: float) -> Tensor:
 
 def tint(given: Tensor, wanted: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Gain and offset `[C, 1, 1]` that make `given` `wanted`, both `[C, h, w]`, by `weight` `[h, w]`."""
-    total = weight.sum().clamp_min(1e-9)
-    mean, goal = ((weight * one).sum((1, 2), keepdim=True) / total for one in (given, wanted))
-    spread = (weight * (given - mean) ** 2).sum((1, 2), keepdim=True) / total
-    shared = (weight * (given - mean) * (wanted - goal)).sum((1, 2), keepdim=True) / total
-    # A flat colour has no contrast to match: its gain is 1.
-    gain = ((shared + 1e-4) / (spread + 1e-4)).clamp(*GAINS)
+    flat = given.flatten(1), wanted.flatten(1), weight.flatten()[None]
+    gain, mean, goal = (one[..., None] for one in frame.gain_and_means(*flat))
+    gain = gain.clamp(*GAINS)
     return gain, goal - gain * mean

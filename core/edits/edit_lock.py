@@ -17,8 +17,8 @@ from torch import Tensor
 from ..loop.drift import PixelLock
 from ..loop.lens import composite
 from ..pictures.masks import as_mask, feather, grow, label
-from .direct import register
-from .registration import blurred, gradient, moved_back
+from .direct import GAINS, register
+from .registration import blurred, gain_and_means, gradient, moved_back
 
 SMOOTH = 1.5
 """Pixels over which two pictures are compared: a VAE's errors at edges have both signs."""
@@ -33,8 +33,8 @@ REACH, SOFT = 2, 2
 PEAK = 1.5, 2.5
 """A change reaches so many times the floor somewhere: where edges are as they were, and where a VAE blurred
 them. Its own edges need half of the floor, or all of it."""
-TINT = (0.8, 1.25, 0.1)
-"""Gains (from, to) and shift of the mean (0..1) of a colour by a model alone; more is an edit."""
+TINT = 0.1
+"""Shift of the mean (0..1) of a colour by a model alone, with one of its GAINS; more is an edit."""
 ALL = 0.7
 """A change of more than this share is one of the whole picture."""
 
@@ -107,14 +107,9 @@ def without_tint(before: Tensor, after: Tensor, counted: Tensor) -> Tensor:
     mean = goal = given.mean(1, keepdim=True)
     for scale in (0.1, 0.1, 0.05, 0.05, 0.03, 0.03, 0.03, 0.03):
         weight = 1 / (1 + ((gain * given + offset - wanted) / scale).square().sum(0, keepdim=True)) ** 2
-        total = weight.sum().clamp_min(1e-9)
-        mean, goal = ((weight * one).sum(1, keepdim=True) / total for one in (given, wanted))
-        spread = (weight * (given - mean) ** 2).sum(1, keepdim=True) / total
-        shared = (weight * (given - mean) * (wanted - goal)).sum(1, keepdim=True) / total
-        # A flat colour has no contrast to match: its gain is 1.
-        gain = (shared + 1e-4) / (spread + 1e-4)
+        gain, mean, goal = gain_and_means(given, wanted, weight)
         offset = goal - gain * mean
-    if bool(((gain < TINT[0]) | (gain > TINT[1]) | ((goal - mean).abs() > TINT[2])).any()):
+    if bool(((gain < GAINS[0]) | (gain > GAINS[1]) | ((goal - mean).abs() > TINT)).any()):
         return after
     matched = after[..., :colours] * gain[:, 0].to(after) + offset[:, 0].to(after)
     return torch.cat([matched, after[..., colours:]], -1)

@@ -122,9 +122,6 @@ def refined(
 
     `counted` `[2, h, w]` is 1 where a pixel of the first and of the second has a say (all by default).
     """
-    height, width = first.shape[1:]
-    x = torch.arange(width, device=first.device) - (width - 1) / 2
-    y = (torch.arange(height, device=first.device) - (height - 1) / 2)[:, None]
     own = gradient(first)
     for turn in range(rounds + 1):
         moved, known = warped(second if counted is None else torch.cat([second, counted[1:]]), motion)
@@ -140,20 +137,49 @@ def refined(
         squares = (residual / scale) ** 2
         if turn == rounds:
             break
-        # The mean of both gradients: second order (Benhimane and Malis, 2004).
-        across, down = ((one + other) / 2 for one, other in zip(own, others, strict=True))
-        columns = torch.stack([across * x + down * y, across, down]).flatten(1).cpu().double()
-        weighted = columns * (known / (1 + squares) ** 2).flatten()
-        square = weighted @ columns.T
-        against = weighted @ residual.flatten().cpu().double()
-        # A zoom that nothing shows is none.
-        square[0, 0] += (scale / LIKELY_ZOOM) ** 2
-        against[0] += motion[0] * (scale / LIKELY_ZOOM) ** 2
-        square.diagonal().add_(1e-9 + 1e-6 * square.diagonal())
-        motion = motion - torch.linalg.solve(square, against)
+        motion = stepped(motion, own, others, residual, known / (1 + squares) ** 2, scale)
     squares = (residual / WRONG) ** 2
     wrong = torch.where(known, squares / (1 + squares), 1.0).mean(0)
     return motion, float((wrong * edges).cpu().double().sum() / edges.cpu().double().sum().clamp_min(1e-9))
+
+
+def stepped(
+    motion: Tensor,
+    own: tuple[Tensor, Tensor],
+    others: tuple[Tensor, Tensor],
+    residual: Tensor,
+    weight: Tensor,
+    scale: float,
+) -> Tensor:
+    """One Gauss-Newton step of a motion, weighted `[h, w]` or `[C, h, w]`: from the gradients of the picture
+    and of the other as the motion has it, and what is left between them, all `[C, h, w]`. `scale` is how far
+    (0..1 scale) a pixel is off that fits."""
+    height, width = residual.shape[1:]
+    x = torch.arange(width, device=residual.device) - (width - 1) / 2
+    y = (torch.arange(height, device=residual.device) - (height - 1) / 2)[:, None]
+    # The mean of both gradients: second order (Benhimane and Malis, 2004).
+    across, down = ((one + other) / 2 for one, other in zip(own, others, strict=True))
+    columns = torch.stack([across * x + down * y, across, down]).flatten(1).cpu().double()
+    weighted = columns * weight.expand_as(residual).flatten()
+    square = weighted @ columns.T
+    against = weighted @ residual.flatten().cpu().double()
+    # A zoom that nothing shows is none.
+    prior = (scale / LIKELY_ZOOM) ** 2
+    square[0, 0] += prior
+    against[0] += motion[0] * prior
+    square.diagonal().add_(1e-9 + 1e-6 * square.diagonal())
+    return motion - torch.linalg.solve(square, against)
+
+
+def gain_and_means(given: Tensor, wanted: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The gain that makes `given` `wanted`, both `[C, N]`, by `weight` `[1, N]`, and the means of both: least
+    squares, `[C, 1]` each."""
+    total = weight.sum().clamp_min(1e-9)
+    mean, goal = ((weight * one).sum(1, keepdim=True) / total for one in (given, wanted))
+    spread = (weight * (given - mean) ** 2).sum(1, keepdim=True) / total
+    shared = (weight * (given - mean) * (wanted - goal)).sum(1, keepdim=True) / total
+    # A flat colour has no contrast to match: its gain is 1.
+    return (shared + 1e-4) / (spread + 1e-4), mean, goal
 
 
 def _noise(values: Tensor) -> float:
