@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from ..tests.core.frames.clips import camera_clip, decibels, disc_masks, ground, with_object
+from ..tests.core.frames.clips import camera_clip, decibels, disc_masks, flicker, ground, with_object
 
 COUNT, SIZE = 48, 128
 MEMORY_SIZE = 256
@@ -55,12 +55,6 @@ def clouds(**moved):
     """A clip of clouds with a disc that moves."""
     truth, masks = camera_clip(COUNT, SIZE, **moved), disc_masks(COUNT, SIZE, SIZE / 8)
     return with_object(truth, masks), masks, truth
-
-
-def flicker(frames, hole):
-    """The mean change from frame to frame where the hole is in both."""
-    both = hole[1:] & hole[:-1]
-    return float((frames[1:] - frames[:-1]).abs()[both].mean())
 
 
 def clips():
@@ -171,7 +165,7 @@ def steadiness() -> None:
     from ..tests.host.harness import Host
 
     host = Host(Path(tempfile.mkdtemp(prefix="isi-bench-")))
-    from ..tests.host.frames.test_one_after_another import clip_of_a_circle, flicker, run
+    from ..tests.host.frames.test_one_after_another import clip_of_a_circle, flicker_in, run
     from ..tests.host.studio import Studio
 
     print("| model | mask | frames | flicker | first to last |\n|---|---|---|---|---|")
@@ -185,8 +179,10 @@ def steadiness() -> None:
             }
             for name, given in cases.items():
                 made = run(studio, clip, **given)
-                ends = flicker(made[[0, -1]], clip[1][[0, -1]])
-                print(f"| {kind} | {way} | {name} | {flicker(made, clip[1]):.4f} | {ends:.4f} |", flush=True)
+                ends = flicker_in(made[[0, -1]], clip[1][[0, -1]])
+                print(
+                    f"| {kind} | {way} | {name} | {flicker_in(made, clip[1]):.4f} | {ends:.4f} |", flush=True
+                )
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..core.fills.fill import LONGEST_WINDOW
 from ..core.frames.clip import FRAMES, Clip, clip_of
 from ..core.frames.keys import found_in, parse_keys
 from ..core.pictures import masks
@@ -13,6 +12,7 @@ from ..host.frames.clean import clean_clip
 from ..host.frames.track import track_clip
 from ..host.loop.run import check_picture
 from ..host.models.fill_models import fill_by_name, fill_names
+from . import sockets
 from .guard import refusal
 
 CATEGORY = "ISI/inpaint"
@@ -55,11 +55,7 @@ class Fill(io.ComfyNode):
                     "mask, also where the camera pans or zooms; mode fills only what none of them shows, the "
                     "same in each frame.",
                 ),
-                io.Int.Input(
-                    "window", default=48, min=1, max=LONGEST_WINDOW, optional=True,
-                    tooltip="Only with clean plate: how many frames before and after are looked at. More for "
-                    "objects that move slowly.",
-                ),
+                sockets.window_input(),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The filled picture."),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..core.fills.fill import LONGEST_WINDOW
 from ..core.frames.clip import FRAMES, check_clip, clip_of
 from ..core.loop.lens import widened
 from ..core.pictures.crop import RESAMPLINGS, ViewSize, blended
@@ -266,11 +265,7 @@ class EditObjects(io.ComfyNode):
                     "shows. one after another: each frame is an iteration that begins with the one before, "
                     "with the same noise; all objects are one. ISI Run Images has them.",
                 ),
-                io.Int.Input(
-                    "window", default=48, min=1, max=LONGEST_WINDOW, optional=True,
-                    tooltip="Only with clean plate: how many frames before and after are looked at. More for "
-                    "objects that move slowly.",
-                ),
+                sockets.window_input(),
                 io.Float.Input(
                     "frame_denoise", default=0.0, min=0.0, max=1.0, step=0.01, optional=True,
                     tooltip="Only with one after another: sampling over what was painted in the frame "

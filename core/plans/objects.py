@@ -271,10 +271,10 @@ class ObjectEdits:
         return (box.top, box.left, box.height, box.width), view
 
 
-def _kept(frame: Tensor, hole: Tensor, assets: dict[str, Tensor]) -> tuple[str, str]:
-    """The content hashes of a frame and of its hole, which are put into `assets`."""
-    names = content_hash(frame), content_hash(hole)
-    assets.update(zip(names, (frame, hole), strict=True))
+def _kept(one: Tensor, other: Tensor, assets: dict[str, Tensor]) -> tuple[str, str]:
+    """The content hashes of two tensors, which are put into `assets`."""
+    names = content_hash(one), content_hash(other)
+    assets.update(zip(names, (one, other), strict=True))
     return names
 
 
@@ -290,7 +290,4 @@ def _went(before: Tensor, after: Tensor) -> tuple[int, int]:
 
 def _named(sample: Tensor, back: Tensor, box: Box, assets: dict[str, Tensor]) -> tuple[str, str]:
     """The content hashes of two masks of a box, which are put into `assets`."""
-    parts = take_mask(sample, box), take_mask(back, box)
-    names = content_hash(parts[0]), content_hash(parts[1])
-    assets.update(zip(names, parts, strict=True))
-    return names
+    return _kept(take_mask(sample, box), take_mask(back, box), assets)

@@ -53,3 +53,9 @@ def with_object(truth, masks):
 def decibels(made, truth, where):
     """PSNR where `where` is true."""
     return -10 * math.log10(float(((made - truth)[where] ** 2).mean()) + 1e-12)
+
+
+def flicker(frames, hole):
+    """The mean change from frame to frame where the hole is in both."""
+    both = hole[1:] & hole[:-1]
+    return float((frames[1:] - frames[:-1]).abs()[both].mean())
