@@ -23,7 +23,7 @@ from . import world
 from .autoencoder import PICTURE, SCALES, initialise
 from .bones import bones
 from .denoiser import Denoiser, Tokens, eps_loss, noised, shipped
-from .lessons import PHRASINGS, look, said, scenes
+from .lessons import kept, look, phrased, said, scenes
 from .loop import Run, Settings
 from .lora import adapters
 
@@ -104,16 +104,8 @@ def add_control(h: Tensor, control: dict[str, list[Tensor]] | None, name: str) -
     return h + control[name].pop() if control and control.get(name) else h
 
 
-def lessons_of(of: Settings, tokens: Tokens) -> list[dict[str, Tensor]]:
-    """For each size: latents, texts, and hints as bytes `[N, 1 or 3, H, W]`; kept in the training folder."""
-    path = of.work / f"{NAME}.lessons.pt"
-    if not path.exists():
-        torch.save([taught(of, tokens, *size) for size in SIZES], path)
-    return torch.load(path)
-
-
-def taught(of: Settings, tokens: Tokens, count: int, side: int) -> dict[str, Tensor]:
-    """Lessons of one size, from one in `count` of the scenes."""
+def lessons(of: Settings, tokens: Tokens, count: int, side: int) -> dict[str, Tensor]:
+    """Of one in `count` of the scenes at one size: latents, texts, and hints as bytes `[N, 1 or 3, H, W]`."""
     drawn = scenes(replace(of, scenes=max(1, of.scenes // count)), 80 + count, crowded=0.3)
     layers = [world.render(s, side, side) for s in drawn]
     pictures = torch.stack([each.picture for each in layers])
@@ -132,7 +124,7 @@ def train_control(of: Settings) -> None:
     hint has to be looked at."""
     host_unet.apply_control = add_control
     tokens = Tokens()
-    every = lessons_of(of, tokens)
+    every = kept(of, NAME, lambda: [lessons(of, tokens, *size) for size in SIZES])
     net = Denoiser("base", tokens.vocabulary())
     net.load_state_dict(shipped("base"))
     learns = Control(net.requires_grad_(False)).to(of.device)
@@ -143,7 +135,7 @@ def train_control(of: Settings) -> None:
         shown = every[step % 4 == 3]
         count = max(1, of.batch * every[0]["latents"][0].numel() // shown["latents"][0].numel())
         index = torch.randint(0, len(shown["latents"]), (count,), generator=generator)
-        text = shown["texts"][index, torch.randint(0, PHRASINGS, (count,), generator=generator)].clone()
+        text = phrased(shown["texts"], index, generator)
         text[torch.rand(count, generator=generator) < 0.5] = empty
         kinds = [HINTS[k] for k in torch.randint(0, len(HINTS), (count,), generator=generator)]
         hints = [shown[kind][i].expand(3, -1, -1) for kind, i in zip(kinds, index, strict=True)]

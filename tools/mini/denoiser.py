@@ -69,6 +69,16 @@ class Tokens:
         )
 
 
+def through(encoder: nn.Module, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    """`x` `[B, N, width]` after the layers of one of the host's CLIP encoders. Its own forward adds in place,
+    which autograd can't follow; the modules and the order are the same."""
+    attention = optimized_attention_for_device(x.device, mask=mask is not None, small_input=True)
+    for layer in encoder.layers:
+        x = x + layer.self_attn(layer.layer_norm1(x), mask, attention)
+        x = x + layer.mlp(layer.layer_norm2(x))
+    return x
+
+
 class Text(nn.Module):
     """The host's CLIP text model; `rows` are the embeddings of the known `tokens`, the others are fixed."""
 
@@ -89,8 +99,7 @@ class Text(nn.Module):
         self.register_buffer("place", place, persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Token ids `[B, 77]` -> context `[B, 77, CONTEXT]`. The host's own forward adds in place, which
-        autograd can't follow; the modules and the order are the same."""
+        """Token ids `[B, 77]` -> context `[B, 77, CONTEXT]`, as the host's own forward."""
         place = self.place[tokens]
         known = (place >= 0)[..., None]
         model = self.text_model
@@ -98,11 +107,7 @@ class Text(nn.Module):
         x = x + model.embeddings.position_embedding.weight
         length = x.shape[1]
         mask = torch.full((length, length), -torch.finfo(x.dtype).max, device=x.device).triu_(1)
-        attention = optimized_attention_for_device(x.device, mask=True, small_input=True)
-        for layer in model.encoder.layers:
-            x = x + layer.self_attn(layer.layer_norm1(x), mask, attention)
-            x = x + layer.mlp(layer.layer_norm2(x))
-        return model.final_layer_norm(x)
+        return model.final_layer_norm(through(model.encoder, x, mask))
 
 
 class Denoiser(nn.Module):
@@ -123,6 +128,14 @@ class Denoiser(nn.Module):
         """Token ids `[B, 77]` -> what the UNet reads of them, `[B, 77, CONTEXT]`."""
         texts, index = torch.unique(tokens, dim=0, return_inverse=True)
         return self.text(texts)[index]
+
+
+def split(state: dict[str, Tensor], *prefixes: str) -> list[dict[str, Tensor]]:
+    """The parts of a state whose names begin with each prefix, without it."""
+    return [
+        {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+        for prefix in prefixes
+    ]
 
 
 def shipped(kind: str) -> dict[str, Tensor]:

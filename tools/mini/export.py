@@ -16,6 +16,7 @@ from torch import Tensor
 from host.models import mini
 
 from . import control, unclip
+from .denoiser import split
 from .lora import FILE, NAME, kohya
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,14 +36,6 @@ def write(name: str, tensors: dict[str, Tensor], steps: int | None = None) -> No
     steps = known[path.name]["steps"] if steps is None else steps
     known[path.name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "steps": steps}
     manifest.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
-
-
-def split(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """A denoiser's state as UNet weights and text weights."""
-    parts: list[dict[str, Tensor]] = []
-    for prefix in ("unet.", "text."):
-        parts.append({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
-    return parts[0], parts[1]
 
 
 def difference(weights: dict[str, Tensor], base: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -85,17 +78,17 @@ def export(work: Path) -> None:
         learned = state(control.NAME)
         write(f"controlnet/{control.FILE}", control.control_lora(learned["ema"]), learned["step"])
     if (work / "text.pt").exists():
-        write("text", split(state("text")["ema"])[1], state("text")["step"])
+        write("text", *split(state("text")["ema"], "text."), state("text")["step"])
     trained = [kind for kind in mini.KINDS if (work / f"{kind}.pt").exists()]
     others = [kind for kind in mini.KINDS if kind not in trained and kind != "base"]
     base = mini.unet_weights("base", ASSETS)
     if "base" in trained:
-        base = split(state("base")["ema"])[0]
+        (base,) = split(state("base")["ema"], "unet.")
         rebase(base, others)
     for kind in trained:
         weights, steps = state(kind)["ema"], state(kind)["step"]
         if kind == unclip.NAME:
-            weights, vision = unclip.parts(weights)
+            weights, vision = split(weights, *unclip.PARTS)
             write(unclip.FILE, vision, steps)
-        unet = split(weights)[0]
+        (unet,) = split(weights, "unet.")
         write(kind, unet if kind == "base" else difference(unet, base), steps)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -182,8 +183,17 @@ LESSONS = {
 
 
 def lessons(of: Settings, kind: str, tokens: Tokens) -> Lessons:
-    """Made once and kept in the training folder."""
-    path = of.work / f"{kind}.lessons.pt"
+    return Lessons(**kept(of, kind, lambda: vars(LESSONS[kind](of, tokens))))
+
+
+def kept(of: Settings, name: str, make: Callable[[], Any]) -> Any:
+    """A stage's lessons, made once and kept in the training folder."""
+    path = of.work / f"{name}.lessons.pt"
     if not path.exists():
-        torch.save(vars(LESSONS[kind](of, tokens)), path)
-    return Lessons(**torch.load(path))
+        torch.save(make(), path)
+    return torch.load(path)
+
+
+def phrased(texts: Tensor, index: Tensor, generator: torch.Generator) -> Tensor:
+    """One of the phrasings `[N, PHRASINGS, 77]` of each scene in `index` `[B]`, `[B, 77]`."""
+    return texts[index, torch.randint(0, PHRASINGS, (len(index),), generator=generator)]

@@ -20,10 +20,11 @@ from .denoiser import (
     freeze_time,
     noised,
     shipped,
+    split,
     start_from_base,
 )
 from .export import export
-from .lessons import OTHER_SIZES, PHRASINGS, lessons
+from .lessons import OTHER_SIZES, lessons, phrased
 from .loop import Run, Settings
 from .lora import NAME as LORA
 from .lora import Lora
@@ -78,7 +79,7 @@ def begin(net: Denoiser, kind: str, of: Settings) -> None:
     if kind == "base":
         nn.init.zeros_(net.unet.out[2].weight)
         learned = torch.load(of.work / "text.pt", map_location="cpu")["ema"]
-        net.text.load_state_dict({k[5:]: v for k, v in learned.items() if k.startswith("text.")})
+        net.text.load_state_dict(*split(learned, "text."))
     else:
         start_from_base(net, base)
 
@@ -103,7 +104,7 @@ def train_denoiser(of: Settings, kind: str) -> None:
         taught = every[0] if step % 2 or len(every) == 1 else every[1 + step // 2 % (len(every) - 1)]
         count = max(1, of.batch * every[0].latents[0].numel() // taught.latents[0].numel())
         index = torch.randint(0, len(taught.latents), (count,), generator=generator)
-        text = taught.texts[index, torch.randint(0, PHRASINGS, (count,), generator=generator)].clone()
+        text = phrased(taught.texts, index, generator)
         chance = torch.rand(count, generator=generator)
         text[chance < 0.1] = empty
         z = taught.latents[index]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import comfy.ops
 import torch
 from comfy.clip_model import CLIPVisionModelProjection, clip_preprocess
-from comfy.ldm.modules.attention import optimized_attention_for_device
 from comfy.ldm.modules.encoders.noise_aug_modules import CLIPEmbeddingNoiseAugmentation
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -19,18 +18,19 @@ from host.models import mini
 
 from . import autoencoder, world
 from .autoencoder import SCALES, initialise
-from .denoiser import Denoiser, Tokens, eps_loss, noised, shipped, start_from_base
-from .lessons import PHRASINGS, look, said, scenes
+from .denoiser import Denoiser, Tokens, eps_loss, noised, shipped, start_from_base, through
+from .lessons import kept, look, phrased, said, scenes
 from .loop import Run, Settings
 from .world import COLOURS, LIGHTS, PLACES, SHAPES, SIZES, TEXTURES
 
 NAME, FILE = "unclip", "clip-vision"
+PARTS = ("net.", "vision.net.")
+"""Where the denoiser and the host's CLIP vision are in an Unclip's state."""
 HEADS = [len(SHAPES), len(COLOURS), len(SIZES), len(PLACES), len(TEXTURES), len(COLOURS), len(LIGHTS), 2]
 
 
 class Vision(nn.Module):
-    """The host's CLIP vision. Its own forward adds in place, which autograd can't follow; the modules and the
-    order are the same."""
+    """The host's CLIP vision, through which autograd can go."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,11 +46,7 @@ class Vision(nn.Module):
         """`[N, 3, 64, 64]`, as the host's clip_preprocess gives them -> embeddings `[N, 48]`."""
         model = self.net.vision_model
         x = model.pre_layrnorm(model.embeddings(pixels))
-        attention = optimized_attention_for_device(x.device, mask=False, small_input=True)
-        for layer in model.encoder.layers:
-            x = x + layer.self_attn(layer.layer_norm1(x), None, attention)
-            x = x + layer.mlp(layer.layer_norm2(x))
-        return self.net.visual_projection(model.post_layernorm(x[:, 0]))
+        return self.net.visual_projection(model.post_layernorm(through(model.encoder, x)[:, 0]))
 
 
 class Unclip(nn.Module):
@@ -71,14 +67,6 @@ class Unclip(nn.Module):
         return loss, {"right": right.mean().item(), "worst": right.min().item()}
 
 
-def parts(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """An Unclip's state as a denoiser's and a CLIP vision's."""
-    found: list[dict[str, Tensor]] = []
-    for prefix in ("net.", "vision.net."):
-        found.append({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-    return found[0], found[1]
-
-
 def shows(scene: world.Scene) -> list[int]:
     """What a scene of one shape shows: one class for each head."""
     (shape,) = scene.shapes
@@ -89,25 +77,20 @@ def shows(scene: world.Scene) -> list[int]:
     ]  # fmt: skip
 
 
-def lessons_of(of: Settings, tokens: Tokens) -> dict[str, Tensor]:
-    """Of scenes of one shape: latents, texts, the pictures as the vision sees them, and what they show. Kept
-    in the training folder."""
-    path = of.work / f"{NAME}.lessons.pt"
-    if not path.exists():
-        drawn = scenes(of, seed=91, crowded=0)
-        data = autoencoder.draw(drawn)
-        size = mini.VISION["image_size"]
-        seen = [clip_preprocess(part.movedim(1, -1) / 255, size=size) for part in data.split(256)]
-        made = {"latents": look(of, data) * SCALES["vae"], "texts": said(drawn, tokens, 93)}
-        made |= {"seen": torch.cat(seen).half(), "shows": torch.tensor([shows(scene) for scene in drawn])}
-        torch.save(made, path)
-    return torch.load(path)
+def lessons(of: Settings, tokens: Tokens) -> dict[str, Tensor]:
+    """Of scenes of one shape: latents, texts, the pictures as the vision sees them, and what they show."""
+    drawn = scenes(of, seed=91, crowded=0)
+    data = autoencoder.draw(drawn)
+    size = mini.VISION["image_size"]
+    seen = [clip_preprocess(part.movedim(1, -1) / 255, size=size) for part in data.split(256)]
+    made = {"latents": look(of, data) * SCALES["vae"], "texts": said(drawn, tokens, 93)}
+    return made | {"seen": torch.cat(seen).half(), "shows": torch.tensor([shows(each) for each in drawn])}
 
 
 def train_vision(of: Settings) -> None:
     """Until the heads read what a picture shows."""
     tokens = Tokens()
-    taught = lessons_of(of, tokens)
+    taught = kept(of, NAME, lambda: lessons(of, tokens))
     learns = Unclip(Denoiser(NAME, tokens.vocabulary()).requires_grad_(False)).to(of.device)
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
@@ -137,13 +120,13 @@ def begin(of: Settings, tokens: Tokens) -> Unclip:
 def train_unclip(of: Settings) -> None:
     """Seven texts in ten say nothing: the picture alone has to be enough."""
     tokens = Tokens()
-    taught, learns = lessons_of(of, tokens), begin(of, tokens)
+    taught, learns = kept(of, NAME, lambda: lessons(of, tokens)), begin(of, tokens)
     augmentor = CLIPEmbeddingNoiseAugmentation(**mini.MiniUnclip.noise_aug_config)
     empty = torch.tensor(tokens(""))
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         index = torch.randint(0, len(taught["latents"]), (of.batch,), generator=generator)
-        text = taught["texts"][index, torch.randint(0, PHRASINGS, (of.batch,), generator=generator)].clone()
+        text = phrased(taught["texts"], index, generator)
         chance = torch.rand(of.batch, generator=generator)
         text[chance < 0.7] = empty
         x, t, noise = noised(taught["latents"][index], generator)
