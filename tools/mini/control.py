@@ -22,7 +22,7 @@ from host.models import mini
 from . import world
 from .autoencoder import PICTURE, SCALES, initialise
 from .bones import bones
-from .denoiser import Denoiser, Tokens, eps_loss, noised, shipped
+from .denoiser import Denoiser, Tokens, eps_loss, learned_base, noised
 from .lessons import kept, look, phrased, said, scenes
 from .loop import Run, Settings
 from .lora import adapters
@@ -126,7 +126,7 @@ def train_control(of: Settings) -> None:
     tokens = Tokens()
     every = kept(of, NAME, lambda: [lessons(of, tokens, *size) for size in SIZES])
     net = Denoiser("base", tokens.vocabulary())
-    net.load_state_dict(shipped("base"))
+    net.load_state_dict(learned_base(of))
     learns = Control(net.requires_grad_(False)).to(of.device)
     net = net.to(of.device)
     empty = torch.tensor(tokens(""))

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from host.models import mini
 
+from .autoencoder import initialise
 from .captions import vocabulary
+from .loop import Settings
 
 
 def alpha_bar(first: float, last: float) -> Tensor:
@@ -163,3 +165,30 @@ def freeze_time(denoiser: Denoiser) -> None:
         for name, part in denoiser.unet.named_modules():
             if name == "time_embed" or name.endswith("emb_layers"):
                 part.requires_grad_(False)
+
+
+def learned_base(of: Settings) -> dict[str, Tensor]:
+    """The training folder's base; where it has none, the one that is shipped."""
+    path = of.work / "base.pt"
+    return torch.load(path, map_location="cpu")["ema"] if path.exists() else shipped("base")
+
+
+def begin(net: Denoiser, kind: str, of: Settings) -> None:
+    """The weights that a stage starts from. Fresh: noise for base, base for every other kind. Else those
+    that are shipped; a kind moves with base, by what the training folder's base has learned since."""
+    base = shipped("base") if kind == "base" else learned_base(of)
+    if not of.fresh:
+        own = shipped(kind)
+        for key, old in shipped("base").items():
+            if old.is_floating_point() and own[key].shape == old.shape:
+                own[key] = own[key] + (base[key] - old)
+        net.load_state_dict(own)
+        freeze_time(net)
+        return
+    initialise(net.unet, seed=4)
+    if kind == "base":
+        nn.init.zeros_(net.unet.out[2].weight)
+        learned = torch.load(of.work / "text.pt", map_location="cpu")["ema"]
+        net.text.load_state_dict(*split(learned, "text."))
+    else:
+        start_from_base(net, base)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from host.models import mini
 
@@ -16,12 +16,10 @@ from .denoiser import (
     ALPHA_BAR_X4,
     Denoiser,
     Tokens,
+    begin,
     eps_loss,
-    freeze_time,
+    learned_base,
     noised,
-    shipped,
-    split,
-    start_from_base,
 )
 from .export import export
 from .lessons import OTHER_SIZES, lessons, phrased
@@ -39,7 +37,8 @@ ONWARD = {
 FRESH = {
     "vae": 5600, "text": 1800, "base": 20000, "instruct-pix2pix": 13000, "inpaint": 5200, "ic-light-fc": 7000,
     "ic-light-fbc": 7000, "depth": 8000, "vae-f4": 6400, "upscale-x4": 15000, "vae-decoder": 2000,
-    "vae-f4-decoder": 2000, "upscaler-2x": 5000, LORA: 1500,
+    "vae-f4-decoder": 2000, "upscaler-2x": 5000, LORA: 1500, control.NAME: 3000, unclip.FILE: 1500,
+    unclip.NAME: 12800,
 }  # fmt: skip
 
 
@@ -58,32 +57,6 @@ def channels(
     return extra, None
 
 
-def begin(net: Denoiser, kind: str, of: Settings) -> None:
-    """The weights that a stage starts from. Fresh: noise for base, base for every other kind. Else those
-    that are shipped; a kind moves with base, by what the training folder's base has learned since."""
-    path = of.work / "base.pt"
-    base = (
-        shipped("base")
-        if kind == "base" or not path.exists()
-        else torch.load(path, map_location="cpu")["ema"]
-    )
-    if not of.fresh:
-        own = shipped(kind)
-        for key, old in shipped("base").items():
-            if old.is_floating_point() and own[key].shape == old.shape:
-                own[key] = own[key] + (base[key] - old)
-        net.load_state_dict(own)
-        freeze_time(net)
-        return
-    autoencoder.initialise(net.unet, seed=4)
-    if kind == "base":
-        nn.init.zeros_(net.unet.out[2].weight)
-        learned = torch.load(of.work / "text.pt", map_location="cpu")["ema"]
-        net.text.load_state_dict(*split(learned, "text."))
-    else:
-        start_from_base(net, base)
-
-
 def train_denoiser(of: Settings, kind: str) -> None:
     """To the text model's words, which stay as they are. The LoRA learns beside base, which stays too."""
     tokens = Tokens()
@@ -92,7 +65,7 @@ def train_denoiser(of: Settings, kind: str) -> None:
         every += [lessons(of, f"base-{height}x{width}", tokens) for height, width in OTHER_SIZES]
     net = Denoiser("base" if kind == LORA else kind, tokens.vocabulary())
     if kind == LORA:
-        net.load_state_dict(shipped("base"))
+        net.load_state_dict(learned_base(of))
     else:
         begin(net, kind, of)
     learns = (Lora(net) if kind == LORA else net).to(of.device)

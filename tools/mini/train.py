@@ -2,10 +2,11 @@
 
 `all` runs every stage in order, each on from the weights in assets/mini; `all --fresh` makes the family from
 nothing. Each stage starts from what the earlier ones left in --work. Stages: vae, text, base, the other kinds
-(upscale-x4 after vae-f4), upscaler-2x, and vae-decoder and vae-f4-decoder, which sharpen a decoder and leave
-its latents as they are. Seeded; resumable at any moment (a checkpoint each minute holds weights, EMA,
-optimiser and step; a stage that is done is passed over); the same on CPU and GPU. `all` ends with `export`,
-which writes the EMA weights to assets/mini. COMFYUI_PATH names the ComfyUI whose classes are used.
+(upscale-x4 after vae-f4, unclip after clip-vision), stripes, control, upscaler-2x, and vae-decoder and
+vae-f4-decoder, which sharpen a decoder and leave its latents as they are. Seeded; resumable at any moment (a
+checkpoint each minute holds weights, EMA, optimiser and step; a stage that is done is passed over); the same
+on CPU and GPU. `all` ends with `export`, which writes the EMA weights to assets/mini. COMFYUI_PATH names the
+ComfyUI whose classes are used.
 """
 
 from __future__ import annotations

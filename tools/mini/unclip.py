@@ -18,7 +18,7 @@ from host.models import mini
 
 from . import autoencoder, world
 from .autoencoder import SCALES, initialise
-from .denoiser import Denoiser, Tokens, eps_loss, noised, shipped, start_from_base, through
+from .denoiser import Denoiser, Tokens, begin, eps_loss, noised, through
 from .lessons import kept, look, phrased, said, scenes
 from .loop import Run, Settings
 from .world import COLOURS, LIGHTS, PLACES, SHAPES, SIZES, TEXTURES
@@ -102,25 +102,22 @@ def train_vision(of: Settings) -> None:
     Run(FILE, learns, loss, of.work, of.steps, rate=1.5e-3, decay=0.99).train()
 
 
-def begin(of: Settings, tokens: Tokens) -> Unclip:
+def begun(of: Settings, tokens: Tokens) -> Unclip:
     """Fresh: base and the vision that stage FILE left. Else what is shipped."""
-    net = Denoiser(NAME, tokens.vocabulary())
-    learns = Unclip(net)
+    learns = Unclip(Denoiser(NAME, tokens.vocabulary()))
     if of.fresh:
         learns.load_state_dict(torch.load(of.work / f"{FILE}.pt", map_location="cpu")["ema"])
-        initialise(net.unet.label_emb, seed=9)
-        start_from_base(net, shipped("base"))
     else:
-        net.load_state_dict(shipped(NAME))
         learns.vision.net.load_state_dict(mini.read_weights(FILE))
-    net.unet.requires_grad_(True).time_embed.requires_grad_(False)
+    begin(learns.net, NAME, of)
+    learns.net.unet.time_embed.requires_grad_(False)
     return learns.to(of.device)
 
 
 def train_unclip(of: Settings) -> None:
     """Seven texts in ten say nothing: the picture alone has to be enough."""
     tokens = Tokens()
-    taught, learns = kept(of, NAME, lambda: lessons(of, tokens)), begin(of, tokens)
+    taught, learns = kept(of, NAME, lambda: lessons(of, tokens)), begun(of, tokens)
     augmentor = CLIPEmbeddingNoiseAugmentation(**mini.MiniUnclip.noise_aug_config)
     empty = torch.tensor(tokens(""))
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -109,7 +110,7 @@ def test_a_stage_goes_on_from_what_is_shipped(tools, tmp_path):
     stages.begin(net, "depth", of)
     for key, value in mini.unet_weights("depth").items():
         assert torch.equal(net.unet.state_dict()[key], value)
-    base = stages.shipped("base")
+    base = tools[1].shipped("base")
     torch.save({"ema": base | {"unet.out.2.bias": base["unet.out.2.bias"] + 1}}, tmp_path / "base.pt")
     stages.begin(net, "depth", of)
     expected = mini.unet_weights("depth")["out.2.bias"] + 1
@@ -125,8 +126,8 @@ def test_a_stage_has_the_whole_network_to_learn(tools, tmp_path, kind, fresh):
     _, denoiser, _, loop = tools
     of = loop.Settings(tmp_path, 0, "cpu", 1, 1, simple=False, fresh=fresh)
     words = mini.read_weights("text")["tokens"].int()
-    torch.save({"ema": stages.shipped("base")}, tmp_path / "base.pt")
-    text = {k: v for k, v in stages.shipped("base").items() if k.startswith("text.")}
+    torch.save({"ema": tools[1].shipped("base")}, tmp_path / "base.pt")
+    text = {k: v for k, v in tools[1].shipped("base").items() if k.startswith("text.")}
     torch.save({"ema": text}, tmp_path / "text.pt")
     net = denoiser.Denoiser(kind, words)
     stages.begin(net, kind, of)
@@ -135,6 +136,19 @@ def test_a_stage_has_the_whole_network_to_learn(tools, tmp_path, kind, fresh):
     assert all(name.startswith("text.") for name in still - time)
     # Kinds keep base's, and need not store it again; so it may not move once there are kinds.
     assert bool(time) == (kind == "depth" or (kind == "base" and not fresh))
+
+
+def test_from_nothing_means_every_file(tools):
+    """Each file that is shipped is made by a stage of `all --fresh`, and after what it starts from."""
+    from isi.host.models import mini
+    from isi.tools.mini import control, lora, stages
+
+    made = {control.NAME: control.FILE, lora.NAME: lora.FILE}
+    order = [made.get(stage, stage) for stage in stages.FRESH]
+    files = json.loads((mini.ASSETS / mini.MANIFEST).read_text("utf-8"))
+    assert {Path(name).stem for name in files} <= set(order)
+    starts = {"base": "text", "unclip": "clip-vision", "clip-vision": "base", "mini_control": "base"}
+    assert all(order.index(later) > order.index(earlier) for later, earlier in starts.items())
 
 
 def test_scenes_of_several_shapes_come_with_their_colours_swapped(tools, tmp_path):
