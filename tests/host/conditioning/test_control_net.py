@@ -102,7 +102,7 @@ def test_a_control_lora_for_other_texts_is_said(bench, picture, calls):
     assert not calls
 
 
-@pytest.mark.parametrize("kind", ["depth", "instruct-pix2pix", "inpaint"])
+@pytest.mark.parametrize("kind", ["depth", "instruct-pix2pix", "inpaint", "upscale-x4"])
 def test_a_control_lora_for_a_model_of_more_channels_is_said(host, picture, calls, kind):
     model, clip, vae, _ = host.call("ISI_MiniCheckpoint", kind=kind)
     (net,) = host.call("ControlNetLoader", control_net_name="mini_control.safetensors")
